@@ -79,6 +79,9 @@ _manage__procs() {
             manage__procs,upgrade)
                 cmd="manage__procs__subcmd__upgrade"
                 ;;
+            manage__procs,watch)
+                cmd="manage__procs__subcmd__watch"
+                ;;
             manage__procs,why)
                 cmd="manage__procs__subcmd__why"
                 ;;
@@ -92,7 +95,7 @@ _manage__procs() {
 
     case "${cmd}" in
         manage__procs)
-            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status top why events logs metrics upgrade doctor write-procs-cf"
+            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status top watch why events logs metrics upgrade doctor write-procs-cf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -597,6 +600,20 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__watch)
+            opts="-v -h --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

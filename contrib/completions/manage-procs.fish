@@ -47,6 +47,7 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "kill" -d 
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "list" -d 'Show what is configured'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without opening consoles'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "top" -d 'Show what runs, and go on showing it'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "watch" -d 'Print what runs and each change of it, as lines of JSON for programs (--json)'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "why" -d 'Tell what happened to an instance, who did it, and what to try'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "events" -d 'Show who did what and what happened, of all instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "logs" -d 'Show the output of instances'
@@ -133,6 +134,9 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s h -
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand top" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand top" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand top" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand watch" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand watch" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -s h -l help -d 'Print help'
@@ -179,4 +183,4 @@ function __fish_manage_procs_instances
     $words[1] complete -- $words[2..] 2>/dev/null
 end
 
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach send mode kill list status top why events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach send mode kill list status top watch why events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"

@@ -9,8 +9,8 @@ use super::Console;
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::event::{ChildProcess, ClientId, Sink};
-use super::stream::buffer::StreamEnd;
 use super::stream::reader::ReaderSnapshot;
+use super::stream::snapshot::StreamEnd;
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -17,23 +17,22 @@ use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::child::recent_restarts::RecentRestarts;
 use super::child::supervisor::Supervisor;
-use super::clients::backpressure::{Backpressure, Progress};
-use super::clients::client::Client;
+use super::clients::backpressure::Backpressure;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clients::snapshot::ClientSnapshot;
 use super::clients::typed::TypedLine;
-use super::clients::window::{ChildWindow, ClientWindow};
+use super::clients::window::ChildWindow;
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
-use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
-use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
+use super::event::{ChildProcess, ClientId, ClientKind, Sink};
+use super::stream::buffer::StreamBuffer;
 use super::stream::encode::Encoding;
 use super::stream::reader::{ReaderSnapshot, StreamReader};
 use super::stream::ring::Ring;
+use super::stream::snapshot::StreamSnapshot;
 use super::subsystem::{self, SubsystemSet, TroubleSnapshot};
 use super::{Console, Settings};
-use crate::limits::STAGE_MAX;
-use crate::telnet;
 
 /// A console, from [`Console::snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -76,35 +75,6 @@ pub struct Snapshot {
     /// The end of the log's file, where `log` goes on.
     #[n(17)]
     log_end: Option<FileEnd>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-struct ClientSnapshot {
-    #[n(0)]
-    id: ClientId,
-    #[n(1)]
-    role: Role,
-    #[n(2)]
-    kind: ClientKind,
-    #[n(3)]
-    reader: ReaderSnapshot,
-    #[cbor(n(4), default)]
-    decoder: telnet::Decoder,
-    #[cbor(n(5), default)]
-    replies: usize,
-    #[cbor(n(6), default)]
-    taken: u64,
-    #[cbor(n(7), default)]
-    backpressure: Backpressure,
-    #[cbor(n(8), default)]
-    commands: CommandRate,
-    #[cbor(n(9), default)]
-    progress: Progress,
-    #[cbor(n(10), default)]
-    window: ClientWindow,
-    #[cbor(n(11), default)]
-    typed: TypedLine,
 }
 
 impl Snapshot {
@@ -204,26 +174,12 @@ impl Console {
 
     /// The same without the bytes of the stream, which are in a ring that goes beside the snapshot.
     pub fn snapshot_beside_ring(&self) -> Snapshot {
-        let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
-            id,
-            role: client.role,
-            kind: client.kind,
-            reader: client.reader.snapshot(),
-            decoder: client.decoder.clone(),
-            replies: client.replies,
-            taken: client.taken,
-            backpressure: client.backpressure,
-            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
-            progress: client.progress,
-            window: client.window,
-            typed: client.typed.clone(),
-        });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
         Snapshot {
             supervisor: self.supervisor.snapshot(),
             stream: self.stream.snapshot_beside_ring(),
-            clients: clients.collect(),
+            clients: self.client_snapshots().collect(),
             log: sink(Sink::Log),
             stdout: sink(Sink::Stdout),
             input: self.input.snapshot(),
@@ -273,24 +229,10 @@ impl Console {
     /// What remains useful after a crash of the server: the clients and the state of the child, but
     /// no byte of the stream and no place in it.
     pub fn crash_snapshot(&self) -> Snapshot {
-        let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
-            id,
-            role: client.role,
-            kind: client.kind,
-            reader: ReaderSnapshot::default(),
-            decoder: client.decoder.clone(),
-            replies: 0,
-            taken: 0,
-            backpressure: Backpressure::None,
-            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
-            progress: Progress::default(),
-            window: client.window,
-            typed: TypedLine::default(),
-        });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
             stream: StreamSnapshot::default(),
-            clients: clients.collect(),
+            clients: self.client_snapshots().map(ClientSnapshot::without_stream).collect(),
             // The log is opened anew.
             log: None,
             stdout: None,
@@ -347,13 +289,12 @@ impl Console {
         console.stream =
             StreamBuffer::restore(snapshot.stream, ring, keep_times, settings.console.history)?;
         let head = console.stream.head();
-        for mut client in snapshot.clients {
+        for client in snapshot.clients {
             let id = client.id;
-            let commands = std::mem::take(&mut client.commands);
+            let (client, commands) = client.restore(settings, head)?;
             if commands != CommandRate::default() {
                 console.command_rates.insert(id, commands);
             }
-            let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
                 return Err(InvalidSnapshot("two clients have one id"));
             }
@@ -386,31 +327,4 @@ impl Console {
         }
         Ok(console)
     }
-}
-
-fn restore_client(
-    snapshot: ClientSnapshot,
-    settings: &Settings,
-    head: u64,
-) -> Result<Client, InvalidSnapshot> {
-    let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
-    let (progress, window, typed) = (snapshot.progress, snapshot.window, snapshot.typed);
-    if taken > OFFSET_MAX {
-        return Err(InvalidSnapshot("a client took more than there is"));
-    }
-    let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
-    // A larger number means the same.
-    let replies = replies.min(STAGE_MAX);
-    Ok(Client {
-        role,
-        kind,
-        reader,
-        decoder,
-        replies,
-        taken,
-        backpressure,
-        progress,
-        window,
-        typed,
-    })
 }

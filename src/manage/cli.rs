@@ -62,6 +62,9 @@ pub fn definition() -> Command {
                 .help("Order: name, state, up, restarts"),
         ]),
         Command::new("top").about("Show what runs, and go on showing it").arg(patterns()),
+        Command::new("watch")
+            .about("Print what runs and each change of it, as lines of JSON for programs (--json)")
+            .arg(patterns()),
         Command::new("why")
             .about("Tell what happened to an instance, who did it, and what to try")
             .arg(name()),

@@ -182,6 +182,9 @@ pub(crate) const RECENT_END: Duration = Duration::from_secs(24 * 3600);
 /// How often a live view looks at the times of files, and shows how long a child has been running.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The least time between two looks of `watch`. A server writes its status file as often.
+pub(crate) const CHANGE_PAUSE: Duration = Duration::from_millis(200);
+
 /// The least time between two looks of a live view at everything, for which systemd is asked.
 pub(crate) const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(3);
 

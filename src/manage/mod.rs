@@ -25,6 +25,7 @@
 //! | [`timestamp`] | times as users write them |
 //! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
 //! | [`mod@commands::top`] | shows the table of `status` and goes on showing it |
+//! | [`mod@commands::watch`] | prints the objects of `status --json`, and each change of them |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::control::upgrade`] | replaces the program of running servers |
@@ -51,7 +52,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, metrics,
-    pager, remove, status, top, why,
+    pager, remove, status, top, watch, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -149,6 +150,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
         "top" => top::top(&registry, arguments, is_default, json),
+        "watch" => watch::watch(&registry, arguments, is_default, json),
         "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
@@ -166,6 +168,8 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "edit" => run(),
         // The process that the user's shell started is the one to stop and to end with a sane terminal.
         "top" => run(),
+        // A process of its own looks at the instances.
+        "watch" => run(),
         _ => left_behind(run),
     }
 }

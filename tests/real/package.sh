@@ -95,6 +95,7 @@ $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/json.md
 $doc/docs/manage-procs.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md
@@ -234,6 +235,7 @@ $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/json.md
 $doc/docs/manage-procs.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md

@@ -6,5 +6,6 @@ pub(crate) mod command_rate;
 pub(crate) mod commands;
 pub(crate) mod input_queue;
 pub mod requests;
+pub(crate) mod snapshot;
 pub(crate) mod typed;
 pub(crate) mod window;

@@ -4,12 +4,9 @@
 
 use std::collections::VecDeque;
 
-use minicbor::{Decode, Encode};
-
-use super::ring::{HeapRing, LAYOUT, Ring};
+use super::ring::{HeapRing, Ring};
 use super::subslice;
 use crate::console::clock::UnixTime;
-use crate::console::error::InvalidSnapshot;
 use crate::limits::{
     PTY_BUDGET, STREAM_BUFFER_EXTENDED, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, STREAM_HEADROOM,
     TIMESTAMP_MIN_SPACING,
@@ -20,190 +17,28 @@ use crate::limits::{
 #[derive(Debug)]
 pub struct StreamBuffer {
     /// The bytes that are held. It has no room before the first byte.
-    ring: Box<dyn Ring>,
+    pub(super) ring: Box<dyn Ring>,
     /// The offset from which on growing is tried again, after there was no memory for it.
-    retry_from: Option<u64>,
+    pub(super) retry_from: Option<u64>,
     /// How many of the last bytes are kept for new readers.
-    replay_len: usize,
+    pub(super) replay_len: usize,
     /// True while the ring may grow further, for a reader that lags and reads.
-    extended: bool,
+    pub(super) extended: bool,
     /// The offset after the last byte.
-    head: u64,
+    pub(super) head: u64,
     /// There is no 0xFF at or after this offset: telnet and plain readers see the same bytes.
-    after_ff: u64,
+    pub(super) after_ff: u64,
     /// Arrival times: the second in which the bytes from each offset on came. Empty unless
     /// `keep_times` is true.
-    timestamps: VecDeque<(u64, UnixTime)>,
-    keep_times: bool,
+    pub(super) timestamps: VecDeque<(u64, UnixTime)>,
+    pub(super) keep_times: bool,
 }
-
-/// The buffer as plain data.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct StreamSnapshot {
-    /// The offset after the last byte. If the bytes are elsewhere it may be [`ELSEWHERE`].
-    #[n(0)]
-    head: u64,
-    /// The bytes before `head`.
-    #[cbor(n(1), default, with = "minicbor::bytes")]
-    bytes: Vec<u8>,
-    #[cbor(n(2), default)]
-    timestamps: Vec<(u64, UnixTime)>,
-    #[cbor(n(3), default)]
-    extended: bool,
-    /// The offset after the last byte, if the bytes are in a ring beside the snapshot.
-    #[n(4)]
-    ring_head: Option<u64>,
-    /// The offset after the last 0xFF there.
-    #[cbor(n(5), default)]
-    after_ff: u64,
-    /// The layout of the ring.
-    #[n(6)]
-    ring_layout: Option<u64>,
-}
-
-/// An offset that no stream has: a program that knows nothing of the ring must not go on without the
-/// bytes.
-const ELSEWHERE: u64 = u64::MAX;
-
-/// What an append changes but the bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct StreamEnd {
-    #[n(0)]
-    head: u64,
-    #[cbor(n(1), default)]
-    after_ff: u64,
-    /// The times of the bytes since the last of these.
-    #[cbor(n(2), default)]
-    timestamps: Vec<(u64, UnixTime)>,
-}
-
-impl Default for StreamSnapshot {
-    /// A stream without a byte.
-    fn default() -> StreamSnapshot {
-        StreamSnapshot {
-            head: 0,
-            bytes: Vec::new(),
-            timestamps: Vec::new(),
-            extended: false,
-            ring_head: None,
-            after_ff: 0,
-            ring_layout: None,
-        }
-    }
-}
-
-impl StreamSnapshot {
-    /// The same for a program that may know nothing of the ring, and may go on without the bytes.
-    pub fn or_without_bytes(self) -> StreamSnapshot {
-        StreamSnapshot { head: self.head(), ..self }
-    }
-
-    /// The offset after the last byte.
-    pub fn head(&self) -> u64 {
-        self.ring_head.unwrap_or(self.head)
-    }
-
-    /// Returns true if the bytes are in a ring beside the snapshot.
-    pub fn is_in_ring(&self) -> bool {
-        self.ring_head.is_some()
-    }
-
-    /// Goes on to a new end, with the bytes in a ring.
-    pub fn go_on(&mut self, end: StreamEnd) {
-        self.ring_head = Some(end.head);
-        self.after_ff = end.after_ff;
-        self.timestamps.extend(end.timestamps);
-    }
-}
-
-/// More bytes than any console says. The sum of two such offsets does not overflow.
-pub const OFFSET_MAX: u64 = 1 << 62;
 
 impl StreamBuffer {
-    /// All bytes that are held. They all count, because the place where a reader goes on after it was
-    /// passed depends on their number.
-    pub fn snapshot(&self) -> StreamSnapshot {
-        let (first, second) = self.slices(self.tail());
-        StreamSnapshot {
-            head: self.head,
-            bytes: [first, second].concat(),
-            timestamps: self.timestamps.iter().copied().collect(),
-            extended: self.extended,
-            ..StreamSnapshot::default()
-        }
-    }
-
-    /// All but the bytes, which are in a ring that goes beside the snapshot.
-    pub fn snapshot_beside_ring(&self) -> StreamSnapshot {
-        StreamSnapshot {
-            head: ELSEWHERE,
-            bytes: Vec::new(),
-            timestamps: self.timestamps.iter().copied().collect(),
-            extended: self.extended,
-            ring_head: Some(self.head),
-            after_ff: self.after_ff,
-            ring_layout: Some(LAYOUT),
-        }
-    }
-
-    /// What has changed since the end was at `offset`.
-    pub fn end(&self, offset: u64) -> StreamEnd {
-        let first = self.timestamps.partition_point(|mark| mark.0 < offset);
-        let timestamps = self.timestamps.range(first..).copied().collect();
-        StreamEnd { head: self.head, after_ff: self.after_ff, timestamps }
-    }
-
     /// Has the bytes in `ring`, which holds the last of them.
     pub fn use_ring(&mut self, ring: Box<dyn Ring>) {
         self.ring = ring;
         self.retry_from = None;
-    }
-
-    /// Goes on from a snapshot, and with the ring that has its bytes if they are not in it. Another
-    /// version of the program may have held more bytes than fit; of these the newest are kept.
-    ///
-    /// # Errors
-    ///
-    /// If the offsets are ones that no stream can have had.
-    pub fn restore(
-        snapshot: StreamSnapshot,
-        ring: Option<Box<dyn Ring>>,
-        keep_times: bool,
-        replay_len: usize,
-    ) -> Result<StreamBuffer, InvalidSnapshot> {
-        let StreamSnapshot { head, bytes, timestamps, extended, ring_head, after_ff, ring_layout } =
-            snapshot;
-        if ring_layout.is_some_and(|layout| layout != LAYOUT) {
-            return Err(InvalidSnapshot("the stream is in memory of another version"));
-        }
-        let head = ring_head.unwrap_or(head);
-        if head > OFFSET_MAX || head < bytes.len() as u64 {
-            return Err(InvalidSnapshot("the stream cannot end there"));
-        }
-        let is_sorted = timestamps.is_sorted_by(|a, b| a.0 < b.0);
-        if !is_sorted || timestamps.last().is_some_and(|last| last.0 > head) {
-            return Err(InvalidSnapshot("the times of the stream are out of order"));
-        }
-        let mut buffer = StreamBuffer::new(keep_times, replay_len);
-        buffer.extended = extended;
-        let from = bytes.len().saturating_sub(buffer.capacity());
-        let bytes = subslice(&bytes, from..);
-        buffer.head = head - bytes.len() as u64;
-        if !bytes.is_empty() {
-            buffer.resize(bytes.len());
-            buffer.push(bytes);
-        }
-        if let Some(ring) = ring {
-            buffer.use_ring(ring);
-            buffer.after_ff = after_ff;
-        }
-        if keep_times {
-            buffer.timestamps = timestamps.into();
-            buffer.forget_timestamps();
-        }
-        Ok(buffer)
     }
 
     /// An empty stream at offset 0, of which the last `replay_len` bytes are kept for new readers.
@@ -232,7 +67,7 @@ impl StreamBuffer {
         if self.is_short_of_memory() { self.ring.size() } else { self.wanted_capacity() }
     }
 
-    fn wanted_capacity(&self) -> usize {
+    pub(super) fn wanted_capacity(&self) -> usize {
         let most = if self.extended { STREAM_BUFFER_EXTENDED } else { STREAM_BUFFER_MAX };
         most + self.replay_len
     }
@@ -326,7 +161,7 @@ impl StreamBuffer {
 
     /// Drops the arrival times of bytes that are not held. If there are still too many for the number
     /// of bytes, every other one of the older half is dropped, too.
-    fn forget_timestamps(&mut self) {
+    pub(super) fn forget_timestamps(&mut self) {
         let tail = self.tail();
         while self.timestamps.get(1).is_some_and(|mark| mark.0 <= tail) {
             self.timestamps.pop_front();
@@ -342,7 +177,7 @@ impl StreamBuffer {
     }
 
     /// Puts bytes at the end, over the oldest if there is no room.
-    fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         // `contains` is a fast search; the exact place hardly ever matters.
         if bytes.contains(&0xFF) {
             self.after_ff = self.head + bytes.len() as u64;
@@ -424,7 +259,7 @@ impl StreamBuffer {
     }
 
     /// Makes room for `wanted` bytes, as far as the capacity and the memory allow.
-    fn resize(&mut self, wanted: usize) {
+    pub(super) fn resize(&mut self, wanted: usize) {
         let is_early = self.retry_from.is_some_and(|from| self.head < from);
         if wanted <= self.ring.size() || self.ring.size() >= self.wanted_capacity() || is_early {
             return;

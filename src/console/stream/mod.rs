@@ -6,6 +6,7 @@ pub(crate) mod encode;
 pub(crate) mod reader;
 pub(crate) mod ring;
 pub(crate) mod sinks;
+pub(crate) mod snapshot;
 
 use std::slice::SliceIndex;
 

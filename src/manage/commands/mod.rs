@@ -17,4 +17,5 @@ pub(crate) mod pager;
 pub(crate) mod remove;
 pub(crate) mod status;
 pub(crate) mod top;
+pub(crate) mod watch;
 pub(crate) mod why;

@@ -2,8 +2,10 @@
 
 pub(crate) mod api;
 pub(crate) mod archive;
+pub(crate) mod collector;
 pub(crate) mod ends;
 pub(crate) mod events;
+pub(crate) mod file_events;
 pub(crate) mod journal;
 pub(crate) mod overview;
 pub(crate) mod past;

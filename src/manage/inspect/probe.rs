@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::unistd::{AccessFlags, access};
 use serde_json::Value;
 
 use super::proc::{self, Clock, Process};
@@ -24,6 +25,10 @@ pub(crate) struct ServerStatus {
     pub(crate) endpoints: Vec<String>,
     /// The endpoints `raw` and `view` of the run directory, which every instance has.
     pub(crate) standard_endpoints: Vec<String>,
+    /// The console without telnet, if the server has it.
+    pub(crate) raw: Option<ConsoleSocket>,
+    /// The console where one can only watch, if the server has it.
+    pub(crate) view: Option<ConsoleSocket>,
     /// The process of the server, if it has not ended.
     pub(crate) server: Option<Process>,
     pub(crate) since: Option<SystemTime>,
@@ -31,6 +36,22 @@ pub(crate) struct ServerStatus {
     pub(crate) child_since: Option<SystemTime>,
     /// The content of the status file.
     pub(crate) status: Option<Value>,
+}
+
+/// A console in the run directory.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsoleSocket {
+    pub(crate) path: PathBuf,
+    /// True if the caller may connect.
+    pub(crate) is_permitted: bool,
+}
+
+impl ConsoleSocket {
+    fn of(path: PathBuf) -> ConsoleSocket {
+        // connect(2) asks for no more than the right to write (unix(7)).
+        let is_permitted = access(&path, AccessFlags::W_OK).is_ok();
+        ConsoleSocket { path, is_permitted }
+    }
 }
 
 impl ServerStatus {
@@ -102,10 +123,19 @@ fn read(
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
     let mut live = read_info(directory, info)?;
-    let standard = ["raw", "view"].map(|name| format!("{name}:unix:{}", run.join(name).display()));
+    let [raw, view] = ["raw", "view"].map(|name| {
+        let path = run.join(name);
+        (format!("{name}:unix:{}", path.display()), path)
+    });
     (live.standard_endpoints, live.endpoints) =
-        live.endpoints.into_iter().partition(|endpoint| standard.contains(endpoint));
+        live.endpoints.into_iter().partition(|endpoint| [&raw.0, &view.0].contains(&endpoint));
     live.standard_endpoints.sort();
+    if live.server.is_some() || live.is_hidden() {
+        let socket = |(endpoint, path)| {
+            live.standard_endpoints.contains(&endpoint).then(|| ConsoleSocket::of(path))
+        };
+        (live.raw, live.view) = (socket(raw), socket(view));
+    }
     if let Some(server) = &live.server {
         live.status = read_status(&directory.join(status), server.pid);
         live.child = child(server.pid, live.status.as_ref());

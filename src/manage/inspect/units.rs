@@ -77,7 +77,7 @@ const EXIT_STATUS: [(&str, &str, &str); 10] = [
 ];
 
 const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,\
-    ConditionResult,StateChangeTimestamp,ExecMainExitTimestamp";
+    ConditionResult,UnitFileState,StateChangeTimestamp,ExecMainExitTimestamp";
 
 /// The status of each of these units, by name.
 ///

@@ -89,6 +89,11 @@ impl Watch {
         self.all.iter().map(|one| &one.overview)
     }
 
+    /// Has everything be looked at as soon as that is allowed.
+    pub(crate) fn expire(&mut self) {
+        self.is_stale = true;
+    }
+
     /// Looks at what may have changed since the last time. Returns false if nothing has.
     ///
     /// # Errors

@@ -48,6 +48,14 @@ impl Scope {
         }
     }
 
+    /// The name of the scope.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Scope::System => "system",
+            Scope::User => "user",
+        }
+    }
+
     /// The option that selects the scope.
     pub(crate) fn option(self) -> &'static str {
         match self {
@@ -200,7 +208,7 @@ impl Registry {
 
     /// The directory of the administrator's units (systemd.unit(5)), as the system names it.
     fn systemd_directory(&self) -> PathBuf {
-        self.config.join("systemd").join(self.scope.option().trim_start_matches('-'))
+        self.config.join("systemd").join(self.scope.word())
     }
 
     /// The path of the unit that the generator makes.

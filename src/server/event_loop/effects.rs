@@ -7,6 +7,7 @@ use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, DisconnectReason, Effect, Event};
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
+use crate::server::os::fdstore::FdStore;
 use crate::server::os::{Process, System};
 use crate::sys;
 
@@ -101,6 +102,9 @@ impl<S: System> Server<S> {
             };
             match started {
                 Ok(mut log) => {
+                    if self.store.as_ref().is_some_and(FdStore::has_stream) {
+                        log = log.noting_places(None, None);
+                    }
                     log.open();
                     self.log = Some(log);
                     self.console.begin_log();

@@ -10,6 +10,7 @@ pub(crate) mod peer;
 pub(crate) mod poll_stream;
 pub(crate) mod records;
 pub(crate) mod shutdown;
+pub(crate) mod takeover;
 pub(crate) mod upgrade;
 
 use std::io;

@@ -109,7 +109,8 @@ impl<S: System> Server<S> {
                 if !peer.source.is_writable() {
                     break;
                 }
-                let cursor = self.console.cursor(id);
+                let is_noted = self.store.as_mut().and_then(FdStore::live).is_some();
+                let cursor = if is_noted { self.console.cursor(id) } else { None };
                 let slices = self.console.output(id);
                 if slices.0.is_empty() {
                     break;
@@ -121,7 +122,7 @@ impl<S: System> Server<S> {
                     }
                     None => {
                         // What was encoded is not kept in the stream.
-                        if self.console.cursor(id) != cursor {
+                        if is_noted && self.console.cursor(id) != cursor {
                             note_place(&mut self.store, &self.console, id);
                         }
                         break;

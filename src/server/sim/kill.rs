@@ -157,7 +157,7 @@ impl Run {
         let place = continue_behind(&mut self.server.console, log_end, &appended);
         let (end, rest) = place.expect("the log has what the stream has");
         let log = SinkWriter::new(Sink::Log, log_handle(&self.world));
-        self.server.log = Some(log.with_end(end, rest));
+        self.server.log = Some(log.noting_places(end, rest));
         self.server.resume(Event::Restarted { complete: true }, last_read);
         self.world.borrow_mut().faults = faults;
         self.kills += 1;

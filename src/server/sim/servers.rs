@@ -117,7 +117,7 @@ fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedS
     let Parts { tokens, children: [child, old_child], log_retry, log_place, records, store } =
         parts;
     let (end, rest) = log_place;
-    let log = SinkWriter::new(Sink::Log, log_handle(world)).with_end(end, rest);
+    let log = SinkWriter::new(Sink::Log, log_handle(world)).noting_places(end, rest);
     let listeners = LISTENERS.map(|(token, role)| {
         let endpoint = Address::Abstract(role.name().into()).into();
         Listener::new(token, SimulatedSocket::new(world, role), endpoint, role)

@@ -106,7 +106,7 @@ impl World {
                     )
                 }
             },
-            LogJob::Line(_) => return,
+            LogJob::Line(_) | LogJob::ReportEnds => return,
             LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES) {
                 Some(error) => Err(error),
                 None => Ok(()),

@@ -87,14 +87,19 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
     let start_failed = || system("start a thread");
     let log =
         parts.log.map(|log| Ok(kernel.write_log(log.file, log_path())?.with_retry(log.retry)));
-    let (end, rest) = parts.log_place;
-    let log = log.transpose().map_err(start_failed())?.map(|log| log.with_end(end, rest));
+    let mut log = log.transpose().map_err(start_failed())?;
+    let has_stream = parts.store.as_ref().is_some_and(FdStore::has_stream);
+    if has_stream {
+        let (end, rest) = parts.log_place;
+        log = log.map(|log| log.noting_places(end, rest));
+    }
     let stdout =
         parts.stdout.map(|stdout| Ok(kernel.write_stdout(stdout.file)?.with_retry(stdout.retry)));
     let stdout = stdout.transpose().map_err(start_failed())?;
     let syslog = config.log.syslog.as_ref().map(|tag| {
         let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
-        Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
+        let syslog = SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?);
+        Ok(if has_stream { syslog.noting_places(None, None) } else { syslog })
     });
     let syslog = syslog.transpose().map_err(start_failed())?;
     let (records_state, predecessor) = parts.records;

@@ -86,12 +86,14 @@ pub(crate) enum LogJob {
     /// Sync what was written, and make the file ready for another program: close it, after it was put
     /// into the passage if there is one, or lend it.
     Quiesce,
+    /// Report with each chunk where the file ends, from now on.
+    ReportEnds,
 }
 
 /// What the thread that writes a sink has done.
 #[derive(Debug)]
 pub(crate) enum LogReply {
-    /// A chunk is written, and the file ends there, if it is a regular one.
+    /// A chunk is written, and the file ends there, if it is a regular one and its end is wanted.
     Written(Option<FileEnd>),
     /// Only this many bytes of the chunk are written, because of this error.
     Failed(Chunk, usize, io::Error),

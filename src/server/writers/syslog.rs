@@ -202,6 +202,7 @@ impl Worker for Syslog {
                 self.socket = None;
                 replies.send(LogReply::Reopened(Ok(())), true);
             }
+            LogJob::ReportEnds => {}
         }
     }
 

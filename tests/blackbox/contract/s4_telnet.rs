@@ -223,10 +223,18 @@ fn s4_log_client_input_is_thrown_away(env: &TestEnv) {
     log.greeting();
     log.send(b"x\x18\x14\xff\xfd\x05\xff\xfb\x06y\n");
     // Then all of it has been read.
-    server.falls_asleep();
+    if env.ours() {
+        server.falls_asleep();
+    } else {
+        // procServ closes a half-closed connection when it has been read to its end.
+        log.half_close();
+        assert_eq!(log.until_end(), b"");
+    }
     user.send(b"a\n");
     user.expect("61 0a \n");
-    assert_eq!(log.until("\n"), b"61 0a \r\n");
+    if env.ours() {
+        assert_eq!(log.until("\n"), b"61 0a \r\n");
+    }
 }
 
 fn s4_log_client_gets_doubled_ff_too(env: &TestEnv) {

@@ -5,8 +5,8 @@ use crate::support::dialogue::started;
 use crate::support::{Client, TestEnv, TestServer, cases, find, number_after, show};
 use std::fs;
 
-/// More than the stream holds for a reader that lags.
-const BURST: usize = 3_000_000;
+/// More than the stream holds for a reader that lags, and has read a moment ago.
+const BURST: usize = 12_000_000;
 
 const BLOCKS: &str = "waits 10 s at a time for the one that doesn't read";
 

@@ -137,7 +137,7 @@ fn a_start_that_fails(env: &TestEnv) {
 }
 
 fn a_client_that_skipped(env: &TestEnv) {
-    let child = ["wait-for", "go", "emit", "6000000", "say", "that is all", "cat"];
+    let child = ["wait-for", "go", "emit", "12000000", "say", "that is all", "cat"];
     let server = env.server().logged().opts(["--events", "events"]).child(child).start();
     let mut user = server.connect();
     user.greeting();

@@ -188,7 +188,7 @@ fn trouble_is_in_the_file_the_greeting_and_on_stderr(env: &TestEnv) {
 }
 
 fn skipped_bytes_are_counted_over_an_upgrade(env: &TestEnv) {
-    let child = ["wait-for", "go", "emit", "6000000", "say", "that is all", "cat"];
+    let child = ["wait-for", "go", "emit", "12000000", "say", "that is all", "cat"];
     let server = with_status(env).logged().child(child).start();
     let mut user = server.connect();
     user.greeting();

@@ -24,6 +24,9 @@ cases![
 
 const OPTIONS: [&str; 3] = ["--events", "events", "--record-input"];
 
+/// The child may speak before anybody is there.
+const HISTORY: [&str; 2] = ["--history", "4k"];
+
 /// The texts, the numbers of hidden bytes and whether each is unfinished.
 fn inputs(events: &[Value]) -> Vec<Value> {
     let keys = |event: &Value| match event {
@@ -93,7 +96,7 @@ const LOGIN: &str = "echo UP; read name; stty -echo; echo password:; read word; 
     echo $word | wc -c; read more; echo END; cat";
 
 fn a_password_is_only_counted(env: &TestEnv) {
-    let setup = env.server().opts(OPTIONS).command(["sh", "-c", LOGIN]);
+    let setup = env.server().opts(OPTIONS).opts(HISTORY).command(["sh", "-c", LOGIN]);
     let server = setup.start();
     let mut user = server.connect();
     user.until("UP\r\n");
@@ -112,8 +115,8 @@ fn a_password_is_only_counted(env: &TestEnv) {
 
 /// It has ECHO off, too, and echoes by itself.
 fn what_a_raw_program_gets_is_text(env: &TestEnv) {
-    let server =
-        env.server().opts(OPTIONS).command(["sh", "-c", "stty raw -echo; echo UP; cat"]).start();
+    let setup = env.server().opts(OPTIONS).opts(HISTORY);
+    let server = setup.command(["sh", "-c", "stty raw -echo; echo UP; cat"]).start();
     let mut user = server.connect();
     user.until("UP\n");
     user.send("dbl\r");
@@ -183,7 +186,8 @@ fn an_upgrade_keeps_the_unfinished_line(env: &TestEnv) {
 fn both_children_of_an_overlap(env: &TestEnv) {
     let script = "if [ -e second ]; then stty -echo; fi; touch second; echo UP; cat";
     let options = ["--overlap", "100000", "--holdoff", "0"];
-    let setup = env.server().opts(OPTIONS).opts(options).command(["sh", "-c", script]);
+    let setup = env.server().opts(OPTIONS).opts(HISTORY).opts(options);
+    let setup = setup.command(["sh", "-c", script]);
     let server = setup.start();
     let mut user = server.connect();
     user.until("UP\r\n");

@@ -8,7 +8,7 @@ cases![a_similar_word_is_suggested];
 fn a_similar_word_is_suggested(_: &TestEnv) {
     let fleet = Fleet::new();
     for (words, similar) in [
-        (&["atach", "vac1"][..], "subcommand exists: 'attach'"),
+        (&["atach", "vac1"][..], "subcommands exist: 'watch', 'attach'"),
         (&["logs", "--folow"], "argument exists: '--follow'"),
     ] {
         let done = fleet.run(words);

@@ -25,6 +25,7 @@ mod roles;
 mod running;
 mod shared;
 mod top;
+mod watch;
 mod why;
 
 use crate::support::Case;
@@ -55,6 +56,7 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_window::cases(),
         why::cases(),
         top::cases(),
+        watch::cases(),
     ];
     all.into_iter().flatten().collect()
 }

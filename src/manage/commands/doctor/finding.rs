@@ -5,6 +5,10 @@ use serde_json::json;
 use crate::manage::inspect::bounded;
 use crate::manage::registry::Registry;
 
+/// The version of the format of [`Finding::json`] (docs/json.md). It changes when the meaning of a field
+/// does.
+const VERSION: u32 = 1;
+
 /// A problem and what to do about it.
 #[derive(Debug)]
 pub(crate) struct Finding {
@@ -40,6 +44,7 @@ impl Finding {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         json!({
+            "v": VERSION,
             "subject": self.subject,
             "problem": self.problem,
             "advice": self.advice,

@@ -1,5 +1,6 @@
 //! `status` shows the servers and children of instances.
 
+pub(crate) mod json;
 pub(crate) mod row;
 
 use std::cmp::Reverse;
@@ -7,13 +8,11 @@ use std::io::IsTerminal;
 use std::time::SystemTime;
 
 use clap::ArgMatches;
-use serde_json::{Value, json};
 
 use self::row::{HEADER, Row};
 use crate::manage::commands::{fallback, why};
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::overview::{self, Overview};
-use crate::manage::inspect::probe::ServerStatus;
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::limits::LINE_MAX;
 use crate::manage::output::{self, span};
@@ -47,7 +46,7 @@ pub(crate) fn status(
     let is_long = is_one_name(&patterns)
         && !["plain", "failed", "wide"].iter().any(|option| matches.get_flag(option));
     if json {
-        output::print_json(&all.iter().map(of_programs).collect())?;
+        output::print_json(&all.iter().map(|one| json::object(&registry, one)).collect())?;
     } else if matches.get_flag("plain") {
         all.sort_by_key(|one| one.instance.as_ref().map(|instance| instance.place));
         output::print(&all.iter().map(of_helper).collect::<String>())?;
@@ -148,31 +147,4 @@ fn of_helper(one: &Overview) -> String {
     // The info file has the other order.
     let endpoints: Vec<String> = live.endpoints.iter().rev().map(endpoint).collect();
     format!("{name} Running\t{}\n", endpoints.join(" "))
-}
-
-fn of_programs(one: &Overview) -> Value {
-    let live = one.server.as_ref();
-    let pid = |process: Option<&Process>| process.map(|process| process.pid);
-    json!({
-        "name": one.name,
-        "state": one.state.word(),
-        "wrong": one.is_wrong(),
-        "last": one.ends.first().map(|end| &end.what),
-        "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
-        "last_code": one.ends.first().and_then(|end| end.code),
-        "last_signal": one.ends.first().and_then(|end| end.signal),
-        "last_cause": one.ends.first().map(|end| &end.cause),
-        "trouble": one.trouble,
-        "journal_dropped": one.notes.dropped,
-        "unit": one.unit.as_ref().map(|unit| json!({
-            "active_state": unit.get("ActiveState"),
-            "result": unit.get("Result"),
-        })),
-        "server_pid": live.and_then(|live| pid(live.server.as_ref())),
-        "server_since": live.and_then(|live| live.since).map(proc::seconds),
-        "child_pid": live.and_then(|live| pid(live.child.as_ref())),
-        "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
-        "endpoints": live.map(ServerStatus::all_endpoints).unwrap_or_default(),
-        "status": live.and_then(|live| live.status.clone()),
-    })
 }

@@ -16,7 +16,7 @@ use clap::ArgMatches;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGCHLD, SIGWINCH};
 
-use self::collector::{Collector, Found};
+use self::collector::Found;
 use self::commands::Program;
 use self::screen::Screen;
 use self::session::{Session, SessionEnd};
@@ -25,6 +25,7 @@ use super::attach::signals::Signals;
 use super::fallback;
 use super::status::row;
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::inspect::collector::Collector;
 use crate::manage::inspect::watch::Watch;
 use crate::manage::limits::FIRST_LOOK_TIMEOUT;
 use crate::manage::registry::Registry;
@@ -56,7 +57,7 @@ pub(crate) fn top(
     let program = Program::new(registry.scope).map_err(failed)?;
     let mut view = View::new(row::may_colour());
     let watch = Watch::new(registry, patterns);
-    let mut collector = Collector::start(watch).map_err(failed)?;
+    let mut collector = collector::start(watch).map_err(failed)?;
     match first_look(&mut collector).map_err(failed)? {
         Some(Found::Failed(text, code)) => return Err(CommandError { text, code }),
         found => view.take(found.unwrap_or(Found::Same)),
@@ -82,7 +83,7 @@ pub(crate) fn top(
 
 /// Waits a moment for the first answer, so that there is something to show, or an error instead of a
 /// screen.
-fn first_look(collector: &mut Collector) -> std::io::Result<Option<Found>> {
+fn first_look(collector: &mut Collector<Found>) -> std::io::Result<Option<Found>> {
     collector.ask()?;
     let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(collector), PollFlags::POLLIN)];
     let timeout = PollTimeout::try_from(FIRST_LOOK_TIMEOUT).unwrap_or(PollTimeout::MAX);

@@ -12,12 +12,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTSTP};
 
-use super::collector::{Collector, Found};
+use super::collector::Found;
 use super::commands::{Job, Program, Purpose};
 use super::keys::KeyDecoder;
 use super::screen::Screen;
 use super::view::{Action, View};
 use crate::manage::commands::attach::signals::Signals;
+use crate::manage::inspect::collector::Collector;
 use crate::manage::limits::{COLLECTOR_PATIENCE, READING_TIME, WATCH_INTERVAL};
 use crate::sys;
 
@@ -37,7 +38,7 @@ pub(super) enum SessionEnd {
 pub(super) struct Session {
     screen: Screen,
     signals: Signals,
-    collector: Collector,
+    collector: Collector<Found>,
     program: Program,
     view: View,
     keys: KeyDecoder,
@@ -54,7 +55,7 @@ impl Session {
     pub(super) fn new(
         screen: Screen,
         signals: Signals,
-        collector: Collector,
+        collector: Collector<Found>,
         program: Program,
         view: View,
     ) -> Session {

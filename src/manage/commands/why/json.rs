@@ -1,4 +1,4 @@
-//! The same for programs: docs/status.md describes the fields.
+//! The same for programs: docs/json.md describes the fields.
 
 use std::time::SystemTime;
 

@@ -5,17 +5,20 @@
 //! before the gap has been announced. Each failure begins a new epoch, and the thread bounces the
 //! chunks that were handed to it in an older one.
 
+mod finish;
+mod place;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
 use super::{LogJob, LogReply, WorkerHandle};
-use crate::console::changes::{FileEnd, LogPlace};
+use crate::console::changes::FileEnd;
 use crate::console::clock::Monotonic;
 use crate::console::event::{Sink, Subsystem};
 use crate::console::stream::reader::ReaderSnapshot;
 use crate::console::{Chunk, Console};
-use crate::limits::{LOG_ABANDON, LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
+use crate::limits::{LOG_JOBS, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::sys;
 use crate::sys::passage::Passage;
 
@@ -46,6 +49,8 @@ pub(crate) struct SinkWriter<H> {
     prepared: Vec<Chunk>,
     /// A chunk to hand over before all others.
     first: Option<Begun>,
+    /// True if it is noted where the sink goes on, for a server that finds this one killed.
+    is_noted: bool,
     /// The end of the file before the first chunk that the thread has not replied to, if it is known.
     end: Option<FileEnd>,
     /// True if the place of the file has changed.
@@ -72,8 +77,8 @@ pub(crate) struct SinkWriter<H> {
 struct InFlight {
     /// How many bytes of the stream are missing if it is not written.
     lost: u64,
-    /// The reader before the chunk was taken.
-    before: ReaderSnapshot,
+    /// The reader before the chunk was taken, if it is noted where the sink goes on.
+    before: Option<ReaderSnapshot>,
     /// How many bytes of the chunk a writer before this one has written.
     begun: u64,
     /// The number of failures that were known when the chunk was handed over.
@@ -109,6 +114,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             in_flight: VecDeque::new(),
             prepared: Vec::new(),
             first: None,
+            is_noted: false,
             end: None,
             moved: false,
             epoch: 0,
@@ -191,38 +197,6 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self
     }
 
-    /// Goes on with a file that ends at `end`, or behind that with the part of a chunk.
-    pub(crate) fn with_end(mut self, end: Option<FileEnd>, begun: Option<Begun>) -> SinkWriter<H> {
-        (self.end, self.first) = (end, begun);
-        self
-    }
-
-    /// What the file has for certain, and where the stream goes on behind that.
-    pub(crate) fn place(&self, console: &Console) -> Option<LogPlace> {
-        // Chunks that were handed over before a failure come back.
-        let bounced = self.in_flight.iter().filter(|chunk| chunk.epoch != self.epoch);
-        let lost: u64 = bounced.map(|chunk| chunk.lost).sum();
-        if lost > 0 {
-            let mut reader = console.sink_snapshot(self.sink)?;
-            reader.lack(lost);
-            return Some(LogPlace { reader, end: self.end });
-        }
-        let before = self.in_flight.front().map(|chunk| &chunk.before);
-        let before = before.or(self.first.as_ref().map(|first| &first.before));
-        let reader = before.cloned().or_else(|| console.sink_snapshot(self.sink))?;
-        Some(LogPlace { reader, end: self.end })
-    }
-
-    /// The end of the file, if it is known, once the thread has finished its jobs.
-    pub(crate) fn end(&self) -> Option<FileEnd> {
-        self.end.filter(|_| self.is_quiesced())
-    }
-
-    /// Returns true if the place has changed since this was last asked.
-    pub(crate) fn has_moved(&mut self) -> bool {
-        std::mem::take(&mut self.moved)
-    }
-
     /// Writes a diagnostic line, unless too many jobs wait.
     pub(crate) fn write_line(&mut self, line: &str) {
         self.send(LogJob::Line(format!("{line}\n").into_bytes()));
@@ -264,7 +238,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             }
             self.hand_over(console, now);
             let count = self.in_flight.len();
-            let waits = self.retry.is_some() || console.begins_with_own_lines(self.sink);
+            let waits = self.retry.is_some() || self.waits_for_replies(console);
             if count < LOG_JOBS && (!waits || count == 0) {
                 return events;
             }
@@ -291,11 +265,9 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             console.discard_pending(self.sink);
             self.retry = Some((now + LOG_RETRY, on_output));
         }
-        // The reader before the first chunk in flight tells all of them, but not where there are lines
-        // between them that are not in the stream.
         while self.in_flight.len() < LOG_JOBS
-            && (!console.begins_with_own_lines(self.sink) || self.in_flight.is_empty())
-            && let Some(Begun { rest: chunk, before, written }) = self.next_chunk(console)
+            && (self.in_flight.is_empty() || !self.waits_for_replies(console))
+            && let Some((chunk, before, begun)) = self.next_chunk(console)
         {
             if self.in_flight.is_empty() {
                 self.progress = now;
@@ -304,11 +276,18 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             self.in_flight.push_back(InFlight {
                 lost: chunk.lost_for_good(0),
                 before,
-                begun: written,
+                begun,
                 epoch: self.epoch,
             });
             self.prepared.push(chunk);
         }
+    }
+
+    /// Returns true if the next chunk has to wait until all others are written: the reader before the
+    /// first of them tells what is in all of them, but not where there are lines between them that are not
+    /// in the stream.
+    fn waits_for_replies(&self, console: &mut Console) -> bool {
+        self.is_noted && console.begins_with_own_lines(self.sink)
     }
 
     /// Hands over what was prepared.
@@ -318,13 +297,16 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         }
     }
 
-    /// The next chunk to write.
-    fn next_chunk(&mut self, console: &mut Console) -> Option<Begun> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
+    /// The next chunk to write, with the reader before it and how many bytes of it are in the file.
+    fn next_chunk(
+        &mut self,
+        console: &mut Console,
+    ) -> Option<(Chunk, Option<ReaderSnapshot>, u64)> {
+        if let Some(Begun { rest, before, written }) = self.first.take() {
+            return Some((rest, Some(before), written));
         }
-        let before = console.sink_snapshot(self.sink)?;
-        Some(Begun { rest: console.take(self.sink)?, before, written: 0 })
+        let before = self.is_noted.then(|| console.sink_snapshot(self.sink)).flatten();
+        Some((console.take(self.sink)?, before, 0))
     }
 
     /// When [`turn`](Self::turn) has something to do without being woken.
@@ -348,88 +330,6 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
     /// Returns until when a log that is full pauses the child, if the log makes no progress meanwhile.
     pub(crate) fn stall_deadline(&self) -> Monotonic {
         self.progress + LOG_STALL_TIMEOUT
-    }
-
-    /// At the end: hands over the rest of the stream and waits until it is written, though not for
-    /// ever. `now` tells the time. Returns what there is to say of bytes that are not in the sink.
-    pub(crate) fn finish(
-        mut self,
-        console: &mut Console,
-        now: impl Fn() -> Monotonic,
-    ) -> Vec<String> {
-        let deadline = now() + LOG_LINGER;
-        let left = || deadline.saturating_duration_since(now());
-        let mut events = Vec::new();
-        // A sink that has failed gets a last chance.
-        if let Some((at, _)) = &mut self.retry {
-            *at = now();
-        }
-        loop {
-            events.extend(self.turn(console, now()));
-            if self.in_flight.is_empty() {
-                break;
-            }
-            match self.handle.wait(left()) {
-                Some(reply) => self.take_back(reply, console, now(), &mut events),
-                None => {
-                    self.abandon(console, &now, &mut events);
-                    break;
-                }
-            }
-        }
-        self.handle.close(left());
-        while let Some(reply) = self.handle.receive() {
-            self.take_back(reply, console, now(), &mut events);
-        }
-        let unsynced = events.iter().map(|event| match event {
-            SinkEvent::Unsynced(count) => *count,
-            _ => 0,
-        });
-        let unsynced: u64 = unsynced.sum();
-        // Nobody wants to know what a broken pipe lacks.
-        let unwritten = match self.retry {
-            Some((_, true)) => 0,
-            _ => {
-                console.unwritten(self.sink)
-                    + self.in_flight.iter().map(|chunk| chunk.lost).sum::<u64>()
-            }
-        };
-        let name = match self.sink {
-            Sink::Log => "the log",
-            Sink::Stdout => "standard output",
-            Sink::Syslog => "syslog",
-        };
-        [
-            (unwritten, format!("{unwritten} bytes were not written to {name}")),
-            (unsynced, format!("{unsynced} bytes of {name} may not have reached the disk")),
-        ]
-        .into_iter()
-        .filter_map(|(count, text)| (count > 0).then_some(text))
-        .collect()
-    }
-
-    /// Has the thread give up, and takes note of how far it got. Of a thread that hangs in a system call
-    /// nobody knows.
-    fn abandon(
-        &mut self,
-        console: &mut Console,
-        now: &impl Fn() -> Monotonic,
-        events: &mut Vec<SinkEvent>,
-    ) {
-        let (replies, lacking) = self.handle.abandon();
-        replies.into_iter().for_each(|reply| self.take_back(reply, console, now(), events));
-        if let Some(lacking) = lacking {
-            if let Some(first) = self.in_flight.front_mut() {
-                first.lost = lacking;
-            }
-            return;
-        }
-        let deadline = now() + LOG_ABANDON;
-        while !self.in_flight.is_empty()
-            && let Some(reply) = self.handle.wait(deadline.saturating_duration_since(now()))
-        {
-            self.take_back(reply, console, now(), events);
-        }
     }
 
     fn take_back(
