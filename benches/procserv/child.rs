@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `emit N` | writes the begin line and N blocks, acknowledges |
 //! | `idle` | reads lines and forgets them; the terminal echoes |
-//! | `chatter N` | writes N bytes a second, a line at a time; the terminal echoes |
+//! | `chatter N [FIRST]` | writes FIRST bytes at once, then N bytes a second, a line at a time; the terminal echoes |
 //! | `lines N` | writes N lines a second |
 //! | `flood` | writes as fast as it can and acknowledges each key |
 //! | `hello` | at once says so |
@@ -59,12 +59,13 @@ pub fn run(words: &[String]) -> Result<()> {
         "emit" => emit(&ack, number()?)?,
         "chatter" => {
             let rate = number()?;
+            let first = arguments.get(1).map_or(Ok(0), |first| first.parse())?;
             // It ends with the process.
-            thread::spawn(move || chatter(rate.div_ceil(LINE.len())));
+            thread::spawn(move || chatter(rate.div_ceil(LINE.len()), first / LINE.len()));
         }
         "lines" => {
             let rate = number()?;
-            thread::spawn(move || chatter(rate));
+            thread::spawn(move || chatter(rate, 0));
         }
         "flood" => flood(&ack)?,
         "deaf" => wait_for_hangup(&ack)?,
@@ -92,8 +93,14 @@ fn emit(ack: &File, blocks: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// So many lines a second, evenly, and no more often than each millisecond.
-fn chatter(rate: usize) {
+/// `first` lines as fast as they are taken, then so many lines a second, evenly, and no more often than
+/// each millisecond.
+fn chatter(rate: usize, first: usize) {
+    for _ in 0..first {
+        if write(LINE).is_err() {
+            return;
+        }
+    }
     let start = Instant::now();
     let mut written = 0;
     loop {

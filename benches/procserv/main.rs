@@ -13,9 +13,11 @@ mod child;
 mod client;
 mod deaf_client;
 mod drain;
+mod fdstore;
 mod idle;
 mod latency;
 mod manage;
+mod manager;
 mod many_clients;
 mod paste;
 mod payload;
@@ -248,8 +250,20 @@ fn scenarios() -> Vec<Scenario> {
         scenario("idle", idle::idle),
         scenario("fleet", idle::fleet),
         scenario("upgrade-pause", upgrade::pause),
+        scenario("pause-history", |bench| {
+            upgrade::pause_with_history(bench, "pause-history", false)
+        }),
+        scenario("pause-history-fdstore", |bench| {
+            upgrade::pause_with_history(bench, "pause-history-fdstore", true)
+        }),
+        scenario("fdstore-idle", fdstore::idle),
+        scenario("fdstore-joins", fdstore::joins),
         scenario("records", throughput::records),
         scenario("manage", manage::rows),
     ];
-    throughput.into_iter().chain(others).collect()
+    let [log_disk, none, _, _, tcp, unix_10, ..] = throughput::WORK;
+    let fdstore = [log_disk, none, tcp, unix_10].map(|work| {
+        scenario(&format!("fdstore-{}", work.name), move |bench| fdstore::throughput(bench, work))
+    });
+    throughput.into_iter().chain(others).chain(fdstore).collect()
 }

@@ -12,7 +12,8 @@ use super::server::{Kind, Plan, Server};
 use super::table::{Goal, Row};
 use super::{ALL, Bench, Result};
 
-const COUNT: usize = 5000;
+/// Clients at once.
+pub const COUNT: usize = 5000;
 
 /// For all of them to be served.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -37,7 +38,7 @@ struct AtOnce {
 
 /// All at once, idle; then a line for everybody.
 pub fn at_once(bench: &Bench) -> Vec<Row> {
-    let count = raise_limit().min(COUNT);
+    let count = raise_limit(1).min(COUNT);
     let series = bench.interleave_some(&ALL, [1, 1], |kind| connect_all(bench, kind, count));
     let name = |what: &str| format!("crowd of {count}, {what}");
     let all = Goal::AtLeast(count as f64);
@@ -86,7 +87,7 @@ fn connect_all(bench: &Bench, kind: Kind, count: usize) -> Result<AtOnce> {
 
 /// How many of them get `wanted` before the deadline. The first one that does not tells that the
 /// rest is waited for no longer.
-fn count_reached(clients: &[Client], wanted: &[u8], deadline: Instant) -> usize {
+pub fn count_reached(clients: &[Client], wanted: &[u8], deadline: Instant) -> usize {
     let mut until = deadline;
     let reached = clients.iter().filter(|client| {
         let reached = client.expect(wanted, until).is_ok();
@@ -98,14 +99,14 @@ fn count_reached(clients: &[Client], wanted: &[u8], deadline: Instant) -> usize 
     reached.count()
 }
 
-/// Makes room for many descriptors; how many clients fit.
-fn raise_limit() -> usize {
+/// Makes room for many descriptors; how many clients fit that take so many each.
+pub fn raise_limit(each: usize) -> usize {
     let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return 500;
     };
     // Whoever may not has what it has.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    usize::try_from(hard).unwrap_or(COUNT).saturating_sub(100).min(COUNT)
+    (usize::try_from(hard).unwrap_or(COUNT).saturating_sub(100) / each).min(COUNT)
 }
 
 /// What connecting and leaving left behind: descriptors, KiB.

@@ -14,6 +14,7 @@ use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
 use super::client::{Client, Endpoint, free_port, wait_readable};
+use super::manager::Manager;
 use super::{Bench, Result, process};
 
 /// Which program.
@@ -63,6 +64,8 @@ pub struct Plan {
     pub child: Vec<String>,
     /// More options of our server.
     pub options: &'static [&'static str],
+    /// Our server has `--fdstore`, and a service manager that keeps what it stores.
+    pub fdstore: bool,
     /// Without the step between that ties its life to ours, which costs a millisecond.
     pub direct: bool,
 }
@@ -77,6 +80,7 @@ impl Plan {
             interactive: true,
             child: child.map(str::to_owned).to_vec(),
             options: &[],
+            fdstore: false,
             direct: false,
         }
     }
@@ -88,6 +92,7 @@ pub struct Server {
     pub log: Option<PathBuf>,
     process: Child,
     ack: File,
+    manager: Option<Manager>,
     dir: TempDir,
     // Holds the log; removed last.
     _log_dir: Option<TempDir>,
@@ -118,6 +123,8 @@ impl Server {
             Kind::Peer => bench.peer()?,
             Kind::Reference => &bench.own,
         };
+        let notify = dir.path().join("notify");
+        let manager = plan.fdstore.then(|| Manager::new(&notify)).transpose()?;
         let mut command = Command::new(if plan.direct { program } else { &bench.own });
         if !plan.direct {
             command.arg("launch").arg(program);
@@ -131,6 +138,9 @@ impl Server {
                 };
                 if let Some(log) = &log {
                     command.arg("-L").arg(log);
+                }
+                if plan.fdstore {
+                    command.arg("--fdstore").env("NOTIFY_SOCKET", &notify);
                 }
                 command.args(plan.options).arg(&bench.own);
             }
@@ -153,7 +163,7 @@ impl Server {
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(dir.path().join("stderr"))?);
         let process = command.spawn()?;
-        Ok(Server { endpoint, log, process, ack, dir, _log_dir: log_dir })
+        Ok(Server { endpoint, log, process, ack, manager, dir, _log_dir: log_dir })
     }
 
     pub fn pid(&self) -> u32 {
@@ -224,6 +234,11 @@ impl Server {
             }
         }
         Err("hung; child lives on".into())
+    }
+
+    /// How many descriptors the service manager keeps.
+    pub fn stored(&self) -> usize {
+        self.manager.as_ref().map_or(0, Manager::kept)
     }
 
     /// CPU time of all threads so far.

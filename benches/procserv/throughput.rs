@@ -53,18 +53,26 @@ const fn work(
     Work { name, transport, log, clients, mebibytes }
 }
 
+impl Work {
+    /// What to start for it, but the child.
+    pub fn plan(self) -> Plan {
+        let Work { transport, log, clients, .. } = self;
+        Plan { transport, log, clients, interactive: false, ..Plan::new([]) }
+    }
+}
+
 /// What a run gave.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
+pub struct Sample {
     /// MB (10^6 bytes as the child wrote them) a second.
-    speed: f64,
+    pub speed: f64,
     /// Milliseconds of CPU of the server for each MB.
-    cpu: f64,
+    pub cpu: f64,
 }
 
 /// Measures one row, in all programs.
 pub fn row(bench: &Bench, work: Work) -> Vec<Row> {
-    let series = bench.interleave(|kind| run(bench, kind, work, &[]));
+    let series = bench.interleave(|kind| run(bench, kind, work.plan(), work));
     let name = format!("throughput-{}", work.name);
     let cpu_goal = if work.clients >= 10 { Goal::ReferenceAtMost(1.3) } else { Goal::None };
     vec![
@@ -83,23 +91,18 @@ pub fn records(bench: &Bench) -> Vec<Row> {
     let kinds = [Kind::Ours, Kind::Reference];
     let series = bench.interleave_some(&kinds, [runs, 0], |kind| {
         let options = if kind == Kind::Ours { OPTIONS } else { &[] };
-        run(bench, Kind::Ours, work, options)
+        run(bench, Kind::Ours, Plan { options, ..work.plan() }, work)
     });
     let name = format!("throughput-{} with and without records", work.name);
     vec![Row::new(name, "CPU ms/MB", &series, Goal::ReferenceAtMost(1.02), |s| s.cpu)]
 }
 
-fn run(bench: &Bench, kind: Kind, work: Work, options: &'static [&'static str]) -> Result<Sample> {
+/// Runs a program with this plan, but the child, once.
+pub fn run(bench: &Bench, kind: Kind, plan: Plan, work: Work) -> Result<Sample> {
     let mebibytes = if bench.quick { work.mebibytes.div_ceil(4) } else { work.mebibytes };
     let blocks = (mebibytes << 20) / BLOCK;
-    let plan = Plan {
-        transport: work.transport,
-        log: work.log,
-        clients: work.clients,
-        interactive: false,
-        options,
-        ..Plan::new(["emit", &blocks.to_string()])
-    };
+    let child = ["emit", &blocks.to_string()].map(str::to_owned).to_vec();
+    let plan = Plan { child, ..plan };
     let deadline = Instant::now() + PATIENCE;
     let server = Server::start(bench, kind, &plan)?;
     let clients = server.clients(work.clients, deadline)?;

@@ -21,6 +21,9 @@ const WINDOW: Duration = Duration::from_millis(150);
 /// Bytes read before the first one: what the server holds of the stream, and hands over, is full.
 const FILLING: usize = 1_500_000;
 
+/// The same with a history of 64 MiB.
+const HISTORY: usize = 70_000_000;
+
 /// What the log says of each.
 const NOTICE: &str = "upgraded in place";
 
@@ -39,36 +42,8 @@ struct Pauses {
 /// The longest time between two reads around each upgrade, with a child that writes 1 MB/s, some of
 /// it each millisecond.
 pub fn pause(bench: &Bench) -> Vec<Row> {
-    let mut series = bench.interleave_some(&[Kind::Ours], [1, 0], |kind| {
-        let plan = Plan { log: Log::Memory, ..Plan::new(["chatter", "1000000"]) };
-        let server = Server::start(bench, kind, &plan)?;
-        let client = server.clients(1, Instant::now() + PATIENCE)?.remove(0);
-        server.open_gate(Instant::now() + PATIENCE)?;
-        let mut filled = 0;
-        while filled < FILLING {
-            filled += read(&client)?;
-        }
-        let count = bench.few(UPGRADES);
-        let mut usual = Vec::new();
-        let mut pauses = Vec::new();
-        for _ in 0..count {
-            usual.push(longest_pause(&client)?);
-            kill(Pid::from_raw(server.pid().cast_signed()), Signal::SIGUSR1)?;
-            pauses.push(longest_pause(&client)?);
-        }
-        let log = server.log.as_ref().map(fs::read).transpose()?.unwrap_or_default();
-        let upgrades = String::from_utf8_lossy(&log).matches(NOTICE).count();
-        if upgrades != count {
-            return Err(format!("{upgrades} upgrades of {count}").into());
-        }
-        let part = |times: &[f64], share| percentile(times, share).ok_or("no samples");
-        Ok(Pauses {
-            p50: part(&pauses, 0.5)?,
-            p99: part(&pauses, 0.99)?,
-            max: part(&pauses, 1.0)?,
-            usual: part(&usual, 0.99)?,
-        })
-    });
+    let mut series =
+        bench.interleave_some(&[Kind::Ours], [1, 0], |_| measure(bench, FILLING, false, &[]));
     series.peer.push(Err("none; SIGUSR1 ends procServ".to_owned()));
     let row = |what: &str, goal, pick: fn(&Pauses) -> f64| {
         Row::new(format!("upgrade-pause {what}"), "ms", &series, goal, pick)
@@ -79,6 +54,67 @@ pub fn pause(bench: &Bench) -> Vec<Row> {
         row("max", Goal::None, |pauses| pauses.max),
         row("p99 without upgrade", Goal::None, |pauses| pauses.usual),
     ]
+}
+
+/// The same with a full history of 64 MiB, and without history in the column of the reference.
+pub fn pause_with_history(bench: &Bench, name: &str, fdstore: bool) -> Vec<Row> {
+    let kinds = [Kind::Ours, Kind::Reference];
+    let series = bench.interleave_some(&kinds, [bench.few(2), 0], |kind| match kind {
+        Kind::Ours => measure(bench, HISTORY, fdstore, &["--history", "64M"]),
+        _ => measure(bench, FILLING, fdstore, &[]),
+    });
+    let row = |what: &str, goal, pick: fn(&Pauses) -> f64| {
+        Row::new(format!("{name} with, without, {what}"), "ms", &series, goal, pick)
+    };
+    vec![
+        row("p50", Goal::None, |pauses| pauses.p50),
+        row("p99", Goal::ReferenceAtMost(1.5), |pauses| pauses.p99),
+    ]
+}
+
+/// Measures upgrades after so many bytes of the stream.
+fn measure(
+    bench: &Bench,
+    filling: usize,
+    fdstore: bool,
+    options: &'static [&'static str],
+) -> Result<Pauses> {
+    let child = ["chatter", "1000000", &filling.to_string()].map(str::to_owned).to_vec();
+    let plan = Plan { log: Log::Memory, options, fdstore, child, ..Plan::new([]) };
+    let server = Server::start(bench, Kind::Ours, &plan)?;
+    let client = server.clients(1, Instant::now() + PATIENCE)?.remove(0);
+    server.open_gate(Instant::now() + PATIENCE)?;
+    let mut filled = 0;
+    while filled < filling {
+        filled += read(&client)?;
+    }
+    let count = bench.few(UPGRADES);
+    let mut usual = Vec::new();
+    let mut pauses = Vec::new();
+    for _ in 0..count {
+        usual.push(longest_pause(&client)?);
+        kill(Pid::from_raw(server.pid().cast_signed()), Signal::SIGUSR1)?;
+        pauses.push(longest_pause(&client)?);
+    }
+    // The last one may take longer than its window.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = server.log.as_ref().map(fs::read).transpose()?.unwrap_or_default();
+        match String::from_utf8_lossy(&log).matches(NOTICE).count() {
+            upgrades if upgrades == count => break,
+            upgrades if Instant::now() > deadline => {
+                return Err(format!("{upgrades} upgrades of {count}").into());
+            }
+            _ => drop(read(&client)?),
+        }
+    }
+    let part = |times: &[f64], share| percentile(times, share).ok_or("no samples");
+    Ok(Pauses {
+        p50: part(&pauses, 0.5)?,
+        p99: part(&pauses, 0.99)?,
+        max: part(&pauses, 1.0)?,
+        usual: part(&usual, 0.99)?,
+    })
 }
 
 /// Of the stream, within a window that begins now.
