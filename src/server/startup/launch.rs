@@ -35,6 +35,7 @@ use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
 use crate::server::writers::thread::WorkerThread;
+use crate::sys::memory;
 use crate::sys::process::spawn::{ChildCommand, PreparedCommand};
 use crate::sys::process::user::Account;
 use crate::sys::process::{self, procfs, signal};
@@ -66,6 +67,7 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
         StartKind::Upgraded => server.resume(Event::Upgraded { version: crate::VERSION }),
         StartKind::Recovered => server.resume(Event::Restarted),
     }
+    memory::release_unused();
     let code = server.run().map_err(system("poll"))?;
     server.finish().map_err(system("poll"))?;
     Ok(code)
