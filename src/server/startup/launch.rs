@@ -36,6 +36,7 @@ use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
 use crate::server::writers::thread::WorkerThread;
+use crate::sys::memory;
 use crate::sys::process::spawn::{ChildCommand, PreparedCommand};
 use crate::sys::process::user::Account;
 use crate::sys::process::{self, procfs, signal};
@@ -68,6 +69,7 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
         StartKind::Upgraded => server.resume(Event::Upgraded { version: crate::VERSION }, None),
         StartKind::Recovered => server.resume(Event::Restarted { complete }, last_read),
     }
+    memory::release_unused();
     let code = server.run().map_err(system("poll"))?;
     server.finish().map_err(system("poll"))?;
     Ok(code)
