@@ -12,9 +12,7 @@ static WAITS: AtomicBool = AtomicBool::new(true);
 /// So many bytes below a function on the stack are its own and those of what it calls.
 #[cfg(target_os = "linux")]
 const STACK_IN_USE: usize = 8 << 10;
-/// So many bytes of stack below that are given back.
-#[cfg(target_os = "linux")]
-const STACK_RELEASED: usize = 256 << 10;
+
 /// The allocator of the C library, which waits for memory if an environment variable is set, until
 /// [`end_waiting`]: where a failed allocation ends the program, that would end the child too.
 #[derive(Debug)]
@@ -36,28 +34,39 @@ pub(crate) fn end_waiting() {
 /// and of the stack of this thread, which has to be the first one. A system that cannot do that goes on with
 /// more.
 pub(crate) fn release_unused() {
+    #[cfg(target_os = "linux")]
+    release_stack();
+    // Behind what the stack takes: it looks at a file.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: malloc_trim(3) leaves alone what is in use.
     unsafe {
         libc::malloc_trim(0);
     }
-    #[cfg(target_os = "linux")]
-    {
-        // SAFETY: sysconf(3) takes a number.
-        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
-        let mark = std::hint::black_box(0_u8);
-        let end = (&raw const mark).addr().saturating_sub(STACK_IN_USE);
-        let begin = (end - end % page.max(1)).saturating_sub(STACK_RELEASED);
-        // SAFETY: nothing is kept so far below this function, and what is needed there later comes back as
-        // zeros. The kernel maps nothing else within 1 MiB below a stack that grows (`stack_guard_gap`).
-        unsafe {
-            libc::madvise(
-                std::ptr::without_provenance_mut(begin),
-                STACK_RELEASED,
-                libc::MADV_DONTNEED,
-            );
-        }
+}
+
+#[cfg(target_os = "linux")]
+fn release_stack() {
+    // SAFETY: sysconf(3) takes a number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+    let mark = std::hint::black_box(0_u8);
+    let end = (&raw const mark).addr().saturating_sub(STACK_IN_USE);
+    let end = end - end % page.max(1);
+    let Some(begin) = stack_begin().filter(|&begin| begin < end) else {
+        return;
+    };
+    // SAFETY: only the stack of this thread is there, nothing is kept so far below this function, and
+    // what is needed there later comes back as zeros.
+    unsafe {
+        libc::madvise(std::ptr::without_provenance_mut(begin), end - begin, libc::MADV_DONTNEED);
     }
+}
+
+/// Where the stack of the first thread begins at the moment (proc_pid_maps(5)).
+#[cfg(target_os = "linux")]
+fn stack_begin() -> Option<usize> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let stack = maps.lines().find(|line| line.ends_with(" [stack]"))?;
+    usize::from_str_radix(stack.split_once('-')?.0, 16).ok()
 }
 
 impl PatientAllocator {
