@@ -27,7 +27,7 @@ mod linux {
     use std::os::fd::{AsFd, AsRawFd};
     use std::ptr::NonNull;
     use std::slice;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
     use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 
@@ -113,6 +113,9 @@ mod linux {
                 // SAFETY: within the mapping and aligned, as the mapping begins a page.
                 let word = unsafe { &*self.start.as_ptr().add(at).cast::<AtomicU64>() };
                 word.store(number, Ordering::Release);
+                // What is written later must not come before the number either. The kernel sees the
+                // stores of one thread in their order.
+                compiler_fence(Ordering::SeqCst);
             }
         }
 
