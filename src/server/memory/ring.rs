@@ -165,13 +165,18 @@ impl Ring for SharedRing {
     }
 
     fn grow(&mut self, size: usize, _headroom: usize) -> bool {
+        let size = size.max(UNIT);
         size <= self.side_len && self.reshape(size).is_ok()
     }
 
     fn shrink(&mut self, kept: usize, size: usize) {
         self.set_tail(self.head.saturating_sub(kept as u64));
-        // Without memory for a smaller one it stays as large as it is.
-        let _ = self.reshape(size);
+        // A smaller one costs more system calls, each time that a quiet child writes, than it is worth.
+        let size = size.max(UNIT);
+        if size < self.size {
+            // Without memory for a smaller one it stays as large as it is.
+            let _ = self.reshape(size);
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
