@@ -165,9 +165,8 @@ fn assemble(
     }
     let store = match store_notifier {
         Some(notifier) => {
-            let has_stream = last_read.is_some();
             let store = recovery.fdstore(notifier, config.console.history);
-            let mut store = store.map_err(system("make what survives a crash"))?;
+            let (mut store, has_stream) = store.map_err(system("make what survives a crash"))?;
             hold_stream(&mut store, &mut console, has_stream);
             Some(store)
         }

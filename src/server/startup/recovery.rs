@@ -179,7 +179,7 @@ impl Recovery {
         adopted.collect()
     }
 
-    /// The store, without what was not taken over.
+    /// The store, without what was not taken over, and true if it has the stream already.
     ///
     /// # Errors
     /// There is no descriptor or no memory left.
@@ -187,19 +187,20 @@ impl Recovery {
         mut self,
         notifier: Rc<Notifier>,
         history: usize,
-    ) -> io::Result<FdStore<Notifier>> {
+    ) -> io::Result<(FdStore<Notifier>, bool)> {
         let memory = self.held.remove(STATE).map(File::from).filter(|memory| {
             // A server of another version, or with another history, had another one.
-            self.state.is_some() && memory::is_for(memory, history)
+            self.state.is_some() && self.has_stream && memory::is_for(memory, history)
         });
+        let has_stream = memory.is_some();
         let mut fdstore = match memory {
-            Some(memory) if self.has_stream => FdStore::adopt(notifier, memory.into()),
+            Some(memory) => FdStore::adopt(notifier, memory.into()),
             // What cannot be read may be no memory file at all.
-            _ => FdStore::replace(notifier, history)?,
+            None => FdStore::replace(notifier, history)?,
         };
         self.held.keys().for_each(|name| fdstore.remove(name));
         self.close_unclaimed();
-        Ok(fdstore)
+        Ok((fdstore, has_stream))
     }
 
     /// Has the service manager close everything, if it listens. What it has no room for it goes on

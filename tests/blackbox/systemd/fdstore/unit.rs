@@ -11,6 +11,7 @@ use std::os::unix::net::UnixListener;
 
 cases![
     port_may_change,
+    history_may_change,
     any_port_stays_the_same,
     any_port_takes_no_port_that_is_asked_for,
     endpoint_may_be_dropped,
@@ -27,6 +28,20 @@ const TWO: [&str; 5] = ["child", "listener", "listener", "pty", "state"];
 
 fn set(unit: &mut Unit, options: &[&str]) {
     unit.options = ["--fdstore"].iter().chain(options).map(|&word| word.to_owned()).collect();
+}
+
+/// The next server needs memory of another size, and has the console in it: the one after it finds it.
+fn history_may_change(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["--history", "64k"], &["cat"]);
+    let mut client = user(&unit.server);
+    client.until("@@@ @@@ @@@ @@@ @@@\r\n");
+    for options in [["--history", "128k"], ["--history", "128k"], ["--history", "64k"]] {
+        unit.kill(&WITH_CLIENT);
+        set(&mut unit, &options);
+        unit.next();
+        is_told(&mut client);
+        is_served(&mut client, options[1]);
+    }
 }
 
 fn port_may_change(env: &TestEnv) {
