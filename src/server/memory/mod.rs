@@ -27,6 +27,7 @@
 //!   finds the bytes in the landing, and does the same with them.
 //! - Write to a client: write(2), then a record with the client's place. Without the record the next
 //!   server writes the same bytes again: one write, in one piece.
+//!   If that write may have ended within a telnet command, a DEL before them ends the command.
 //! - Write to the child: a record that so many bytes are being written; write(2); a record of how many
 //!   were taken. Without the second one none of them is written again.
 //! - Write to the log: write(2) by the log's thread; when the event loop hears of it, a record with the
