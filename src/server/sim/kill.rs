@@ -106,7 +106,8 @@ impl World {
         state.old_child = None;
         state.child = state.child.filter(|child| {
             let id = self.pipe_of(child.pty);
-            self.pipes[&id].file.is_some() && is_kept(self, fdstore::pty(child.pid))
+            let names = [fdstore::pty(child.pid), fdstore::child(child.pid)];
+            self.pipes[&id].file.is_some() && names.into_iter().all(|name| is_kept(self, name))
         });
         let child = state.child.map(|child| self.pipe_of(child.pty));
         let others: Vec<Id> = self.children.iter().map(|child| child.pipe).collect();
@@ -239,7 +240,7 @@ fn simulate(seed: u64, verbose: bool, kills: &AtomicUsize) {
 fn nothing_is_lost_by_kills() {
     let kills = AtomicUsize::new(0);
     fd::raise_limit();
-    if sim_support::run_seeds(500, |seed, verbose| simulate(seed, verbose, &kills)) {
+    if sim_support::run_seeds(2_000, |seed, verbose| simulate(seed, verbose, &kills)) {
         assert!(kills.into_inner() > 1_000, "hardly any kills");
     }
 }
