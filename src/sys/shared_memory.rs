@@ -14,8 +14,10 @@ pub(crate) const UNIT: usize = 64 << 10;
 /// memory for it.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     file: File,
     /// Where the part begins in the file.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     at: usize,
     #[cfg(any(target_os = "linux", target_os = "android"))]
     start: std::ptr::NonNull<u8>,
