@@ -5,7 +5,6 @@ calls.py UNIT STEP NAMES: at every STEP-th of these places; NAMES has the number
 calls.py child: the child.
 """
 
-import ctypes
 import os
 import random
 import re
@@ -18,8 +17,8 @@ import time
 import tty
 from collections import Counter
 
-from kill_checks import LAST, LINE, RESTARTED, TIMEOUT, Reader, check, follow, line, next_server, show, wait_for
-from kill_checks import without_restarts
+from kill_checks import LAST, LINE, RESTARTED, Reader, check, follow, line, next_server, show, wait_for, without_restarts
+from tracer import Tracer
 
 ORDERS, STARTED, TYPED, LOG = (f"/opt/calls/{name}" for name in ("orders", "started", "typed", "log"))
 CONTROL, RAW, TCP, LOGS = "/run/calls/control", "/run/calls/raw", ("127.0.0.1", 20001), ("127.0.0.1", 20002)
@@ -54,90 +53,6 @@ def child():
                 if ordered is not False and ordered < 0:
                     os.write(1, LAST)
                 orders.send(b"%d" % written)
-
-
-class Tracer:
-    """Has a thread of the server stop at each system call (ptrace(2))."""
-
-    # PTRACE_SYSCALL and so on, PTRACE_O_TRACESYSGOOD, __WALL.
-    SYSCALL, SEIZE, INTERRUPT, SYSCALL_INFO = 24, 0x4206, 0x4207, 0x420E
-    TRACE_SYSGOOD, WALL = 1, 0x40000000
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    libc.ptrace.restype = ctypes.c_long
-    names = {}
-
-    def __init__(self, pid, is_main):
-        threads = sorted(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))
-        if len(threads) != 2:
-            check(f"there are a main thread and one for the log: {threads}", False)
-        self.pid, self.threads = pid, threads
-        self.thread = pid if is_main else next(thread for thread in threads if thread != pid)
-        # The call that began last, and where the thread stopped so far.
-        self.call, self.places = "", []
-        self.request(self.SEIZE, data=self.TRACE_SYSGOOD)
-        self.request(self.INTERRUPT)
-        self.go_on(None, lambda: True)
-
-    def request(self, request, address=None, data=None):
-        result = self.libc.ptrace(request, self.thread, address, data)
-        if result < 0:
-            check(f"ptrace: {os.strerror(ctypes.get_errno())}", False)
-        return result
-
-    def is_idle(self):
-        """Returns true if all threads sleep; twice, as one may wake the other between two looks."""
-        state = lambda thread: open(f"/proc/{self.pid}/task/{thread}/stat").read().rpartition(")")[2].split()[0]
-        return all(state(thread) == "S" for thread in self.threads * 2)
-
-    def go_on(self, count, is_over):
-        """Goes on to begin or end number `count` of a call. Returns false if the server is idle before, and
-        what it was to do is over."""
-        self.places = []
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            thread, status = os.waitpid(self.thread, self.WALL | os.WNOHANG)
-            if thread == 0:
-                if is_over() and self.is_idle():
-                    return False
-                if time.monotonic() > deadline:
-                    check("what is asked of the server is done", False)
-                time.sleep(0.0002)
-                continue
-            if not os.WIFSTOPPED(status):
-                check(f"the server lives: {status:#x}", False)
-            number = os.WSTOPSIG(status)
-            if number == signal.SIGTRAP | 0x80:
-                self.places.append(self.place())
-                if len(self.places) - 1 == count:
-                    return True
-                number = 0
-            elif status >> 16:
-                number = 0
-            self.request(self.SYSCALL, data=number)
-
-    def place(self):
-        """The call that begins or has ended, with the file that its first argument names."""
-        info = ctypes.create_string_buffer(88)
-        self.request(self.SYSCALL_INFO, len(info), ctypes.addressof(info))
-        if info.raw[0] == 1:
-            number, first = struct.unpack_from("=QQ", info.raw, 24)
-            self.call = self.names.get(number, str(number))
-            try:
-                # The thread of the log has descriptors of its own.
-                file = os.readlink(f"/proc/{self.pid}/task/{self.thread}/fd/{first}")
-                self.call += f" of {re.sub('[0-9]+', '', file)}"
-            except OSError:
-                pass
-            return f"before {self.call}"
-        return f"after {self.call}"
-
-    def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
-        while True:
-            _, status = os.waitpid(self.thread, self.WALL)
-            if not os.WIFSTOPPED(status):
-                return
 
 
 class Guest:
