@@ -17,10 +17,11 @@ import time
 import tty
 from collections import Counter
 
-from kill_checks import LAST, LINE, RESTARTED, Reader, check, follow, line, next_server, show, wait_for, without_restarts
+from kill_checks import LAST, LINE, RESTARTED, Reader, check, follow, line, next_server, show, wait_for
+from kill_checks import without_restarts
 from tracer import Tracer
 
-ORDERS, STARTED, TYPED, LOG = (f"/opt/calls/{name}" for name in ("orders", "started", "typed", "log"))
+ORDERS, STARTED, TYPED, LOG, HOLD = (f"/opt/calls/{name}" for name in ("orders", "started", "typed", "log", "hold"))
 CONTROL, RAW, TCP, LOGS = "/run/calls/control", "/run/calls/raw", ("127.0.0.1", 20001), ("127.0.0.1", 20002)
 # How many lines answer a typed line that begins with p. follow() finds a place by so many.
 PROBE = 4
@@ -102,7 +103,7 @@ class Check:
         wait_for("three connections are stored", lambda: self.count_stored() >= 10)
         self.guests, self.guest, self.stored = 0, None, self.count_stored()
         self.last, self.typed = 0, 0
-        self.places, self.lost, self.refused = Counter(), Counter(), Counter()
+        self.places, self.lost, self.refused, self.begun = Counter(), Counter(), Counter(), 0
 
     def count_stored(self):
         return int(show(UNIT, "NFileDescriptorStore"))
@@ -166,13 +167,10 @@ class Check:
         if action == Check.join and self.guest is not None:
             self.leave()
         typed_before, ordered = self.typed, action in (Check.write, Check.do_all)
-        tracer = Tracer(self.server, is_main)
+        tracer = Tracer.attach(self.server, is_main)
         is_reached = tracer.go_on(count, action(self))
-        place = f"{'main' if is_main else 'log'} thread {tracer.places[-1] if is_reached else 'idle'}"
-        where = f"{action.__name__} {count}: {place}"
+        where = f"{action.__name__} {count}: {self.kill(tracer, 'main' if is_main else 'log', is_reached)}"
         print("    ", where, flush=True)
-        self.places[place] += 1
-        tracer.kill()
         self.server = next_server(UNIT, self.server)
         self.look(where, range(typed_before + 1, self.typed + 1), ordered)
         if action == Check.join and is_main and self.guest is None:
@@ -180,6 +178,39 @@ class Check:
             if is_stored:
                 check(f"a client that is stored is kept: {where}", False)
         return is_reached
+
+    def kill_twice_at(self, count):
+        """Kills the server somewhere, and the next one at begin or end number `count` of a call of its start.
+        Returns false if there are less."""
+        if self.guest is None:
+            wait_for("a guest is greeted", self.join())
+        typed_before = self.typed
+        tracer = Tracer.attach(self.server, True)
+        is_reached = tracer.go_on(random.randrange(80), self.do_all())
+        with open(HOLD, "w"):
+            pass
+        where = f"do_all: {self.kill(tracer, 'main', is_reached)}"
+        self.server = next_server(UNIT, self.server)
+        is_held = lambda: open(f"/proc/{self.server}/stat").read().rpartition(")")[2].split()[0] == "T"
+        wait_for("the next server can be traced", is_held)
+        os.remove(HOLD)
+        tracer = Tracer.attach_held(self.server)
+        is_told = lambda: all(RESTARTED in reader.tail for reader in self.readers)
+        is_reached = tracer.go_on(count, is_told)
+        where += f", then start {count}: {self.kill(tracer, 'next', is_reached)}"
+        print("    ", where, flush=True)
+        # Only one that has come so far tells of itself.
+        self.begun += not is_reached
+        self.server = next_server(UNIT, self.server)
+        self.look(where, range(typed_before + 1, self.typed + 1), True)
+        return is_reached
+
+    def kill(self, tracer, thread, is_reached):
+        """Kills the server. Returns the place."""
+        place = f"{thread} thread {tracer.places[-1] if is_reached else 'idle'}"
+        self.places[place] += 1
+        tracer.kill()
+        return place
 
     def look(self, where, typed, ordered):
         """Checks that all have all."""
@@ -224,6 +255,13 @@ class Check:
                 while missed < 2:
                     missed += not self.kill_at(action, is_main, count)
                     count += step
+        self.turns = self.places.total()
+        # There are many calls in a start.
+        step = step if step == 1 else 7 * step
+        count, missed = random.randrange(step), 0
+        while missed < 2:
+            missed += not self.kill_twice_at(count)
+            count += step
 
     def end(self):
         self.order(-1)
@@ -236,11 +274,12 @@ class Check:
         output, restarts = without_restarts(stream)[0], log.count(RESTARTED)
         exact = b"".join(line(number) for number in range(self.last)) + LAST
         check(f"the log is exact: {self.last} lines", output == exact)
-        kills = self.places.total()
-        check(f"each restart is told of once: {restarts} of {kills}", restarts == kills)
+        kills, starts = self.places.total(), (self.places.total() - self.turns) // 2
+        check(f"each restart is told of once: {restarts} of {kills}, {starts} killed at the start",
+              kills - starts + self.begun <= restarts <= kills)
         # The main thread may have been there, too, when the log's was killed.
         written = sum(count for place, count in self.places.items()
-                      if re.match("main thread after writev?|log thread (?!idle)", place))
+                      if re.match("(main|next) thread after writev?|log thread (?!idle)", place))
         for reader in self.readers:
             twice, _ = follow(reader.name, reader.stream(), stream, False)
             check(f"{reader.name}: {twice} pieces twice, {written} kills after a write", twice <= written)

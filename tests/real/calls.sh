@@ -1,7 +1,7 @@
 #!/bin/bash
-# A server under a real systemd's store that is killed before and after the system calls of its turns:
-# output, typed input, a log, clients that come and go. Nothing is missing. CALLS: one of how many
-# such places (3); 1 is all of them.
+# A server under a real systemd's store that is killed before and after the system calls of its turns
+# (output, typed input, a log, clients that come and go), and of the start of the next one. Nothing is
+# missing. CALLS: one of how many such places (3); 1 is all of them.
 . "$(dirname "$0")/lib.sh"
 need python3 gcc
 . "$here/machine.bash"
@@ -20,7 +20,9 @@ FileDescriptorStoreMax=512
 RuntimeDirectory=calls
 RuntimeDirectoryPreserve=restart
 WorkingDirectory=/opt/calls
-ExecStart=procServ --foreground --quiet --fdstore --ignore=^C^D^S --logfile=/opt/calls/log \
+# The file has it wait for a tracer.
+ExecStart=/bin/sh -c '[ ! -e hold ] || kill -STOP $$$$; exec "$@"' - \
+    procServ --foreground --quiet --fdstore --ignore=^C^D^S --logfile=/opt/calls/log \
     --port=unix:/run/calls/control --port=127.0.0.1:20001 --port=raw:unix:/run/calls/raw \
     --logport=20002 /usr/bin/python3 /opt/calls.py child
 Restart=always
