@@ -6,23 +6,16 @@ kills.py UNIT KILLS; the check beside it runs it where systemd is. kills.py chil
 
 import os
 import random
-import re
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
 import tty
 
+from kill_checks import LAST, LINE, Reader, check, follow, line, next_server, show, wait_for, without_restarts
+
 RATE = 5_000_000
-LINE = 64
-TIMEOUT = 60
 GO, END, STARTED, TYPED = (f"/opt/kills/{name}" for name in ("go", "end", "started", "typed"))
-LAST = b"*** END ***\r\n"
-RESTARTED = b"@@@ procServ server restarted\r\n"
-# What a client gets again is found by its first bytes, several lines.
-PIECE = 4 * LINE
 
 
 def child():
@@ -46,107 +39,13 @@ def child():
         if due > number + 4000:
             due = number + 4000
             start = time.monotonic() - due * LINE / RATE
-        lines = b"".join(b"%0*d\r\n" % (LINE - 2, n) for n in range(number, due))
+        lines = b"".join(line(n) for n in range(number, due))
         while lines:
             lines = lines[os.write(1, lines) :]
         number = due
         time.sleep(0.002)
     os.write(1, LAST)
     signal.pause()
-
-
-def check(what, holds):
-    print("ok   " if holds else "FAIL ", what, flush=True)
-    if not holds:
-        os._exit(1)
-
-
-def wait_for(what, condition):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        if time.monotonic() > deadline:
-            check(what, False)
-        time.sleep(0.002)
-
-
-def show(name):
-    command = ["systemctl", "show", "--property", name, "--value", UNIT]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def next_server(last):
-    """Waits until systemd has started another server."""
-    wait_for("systemd starts another", lambda: show("MainPID") not in ("0", str(last)))
-    return int(show("MainPID"))
-
-
-class Reader(threading.Thread):
-    """A client that keeps all it gets; one that `stalls` does not read while that is set."""
-
-    def __init__(self, name, address, is_telnet=False, stalls=None):
-        super().__init__(name=name, daemon=True)
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        self.socket = socket.socket(family)
-        self.socket.connect(address)
-        self.is_telnet, self.stalls = is_telnet, stalls
-        self.parts, self.tail, self.is_done, self.is_closed = [], b"", False, False
-        self.start()
-
-    def run(self):
-        while not self.is_done:
-            if self.stalls is not None and self.stalls.is_set():
-                time.sleep(0.005)
-                continue
-            data = self.socket.recv(1 << 18)
-            if not data:
-                self.is_closed = True
-                return
-            self.parts.append(data)
-            self.tail = (self.tail + data)[-400:]
-            self.is_done = LAST in self.tail
-
-    def stream(self):
-        """What came, from the first line of the child on, without telnet's commands."""
-        data = b"".join(self.parts)
-        if self.is_telnet:
-            data = re.sub(rb"\xff[\xfb-\xfe].", b"", data, flags=re.DOTALL)
-        return data[data.index(b"%0*d\r\n" % (LINE - 2, 0)) : data.rindex(LAST) + len(LAST)]
-
-
-def without_restarts(data):
-    """The output of the child, and how many restarts are told of."""
-    notice = b"\r\n" + RESTARTED
-    count = data.count(RESTARTED)
-    return data.replace(notice, b""), count
-
-
-def follow(name, data, stream, skips):
-    """How many pieces came twice, and how many bytes were skipped, each skip announced."""
-    at = place = twice = skipped = 0
-    announced = re.compile(rb"(?:\r\n)?@@@ (\d+) bytes skipped[^\r\n]*\r\n")
-    while at < len(data):
-        step = 1 << 16
-        while step and at < len(data):
-            if data[at : at + step] == stream[place : place + step] and place < len(stream):
-                at, place = at + min(step, len(data) - at), place + step
-                place = min(place, len(stream))
-            else:
-                step //= 2
-        if at == len(data):
-            break
-        if skips and (notice := announced.match(data, at)):
-            at, place = notice.end(), place + int(notice[1])
-            skipped += int(notice[1])
-            if data[at : at + PIECE] != stream[place : place + PIECE]:
-                check(f"{name}: {notice[0]} counts exactly", False)
-            continue
-        again = stream.rfind(data[at : at + PIECE], 0, place + PIECE - 1)
-        if again < 0:
-            check(f"{name}: {data[at - 80 : at + 200]} goes on with {stream[place : place + 100]}", False)
-        place, twice = again, twice + 1
-    if place != len(stream):
-        check(f"{name}: the end is there", False)
-    return twice, skipped
 
 
 def type_lines(client, ends, typed):
@@ -163,7 +62,7 @@ def main():
                Reader("Unix 1", unix, True), Reader("Unix 2", unix, True), Reader("raw 1", raw),
                Reader("raw 2", raw), Reader("log", log, True),
                Reader("stalled", raw, stalls=stalls), Reader("typing", raw)]
-    stored = lambda: int(show("NFileDescriptorStore")) >= 17
+    stored = lambda: int(show(UNIT, "NFileDescriptorStore")) >= 17
     wait_for("all ten connections are stored", stored)
     wait_for("the child has started", lambda: os.path.exists(STARTED))
     ends, typed = threading.Event(), [0]
@@ -171,7 +70,7 @@ def main():
     with open(GO, "w"):
         pass
     typist.start()
-    begin, server = time.monotonic(), int(show("MainPID"))
+    begin, server = time.monotonic(), int(show(UNIT, "MainPID"))
     for number in range(KILLS):
         if number % 10 == 3:
             stalls.set()
@@ -179,7 +78,7 @@ def main():
             stalls.clear()
         time.sleep(random.random() / 4)
         os.kill(server, signal.SIGKILL)
-        server = next_server(server)
+        server = next_server(UNIT, server)
     stalls.clear()
     ends.set()
     typist.join()
@@ -192,10 +91,10 @@ def main():
     elapsed = time.monotonic() - begin
     log = kept()
     check("nobody is told that output may be missing", b"may be missing" not in log)
-    stream = log[log.index(b"%0*d\r\n" % (LINE - 2, 0)) :]
+    stream = log[log.index(line(0)) :]
     output, restarts = without_restarts(stream)
     count = (len(output) - len(LAST)) // LINE
-    exact = b"".join(b"%0*d\r\n" % (LINE - 2, n) for n in range(count)) + LAST
+    exact = b"".join(line(n) for n in range(count)) + LAST
     if output != exact:
         at = next(i for i, (one, other) in enumerate(zip(output, exact)) if one != other)
         print(f"     at {at} it has {output[at - 70 : at + 200]!r}")

@@ -6,7 +6,7 @@ need python3
 . "$here/machine.bash"
 
 mkdir -p "$root/opt/kills"
-cp "$here/kills.py" "$root/opt/kills.py"
+cp "$here/kills.py" "$here/kill_checks.py" "$root/opt/"
 unit=kills.service
 cat >"$root/etc/systemd/system/$unit" <<'UNIT'
 [Unit]
