@@ -1,5 +1,5 @@
-"""Kills procServ under systemd before and after each system call of its turns, by ptrace(2), and looks for a
-byte that a client, the log or the child lacks, or that the log or the child has twice.
+"""Kills procServ under systemd before and after the system calls of its turns and starts, and looks for a byte
+that a client, the log or the child lacks, or that the log or the child has twice.
 
 calls.py UNIT STEP NAMES: at every STEP-th of these places; NAMES has the numbers and names of system calls.
 calls.py child: the child.
@@ -99,9 +99,10 @@ class Check:
         self.raw, self.telnet = Reader("raw", RAW), Reader("telnet", TCP, True)
         self.readers = [self.raw, self.telnet, Reader("log client", LOGS, True)]
         self.server = int(show(UNIT, "MainPID"))
-        self.stored = 0
-        wait_for("three connections are stored", lambda: self.count_stored() >= 10)
-        self.guests, self.guest, self.stored = 0, None, self.count_stored()
+        # State, terminal, child, four endpoints, three connections.
+        self.stored = 10
+        wait_for("all is stored", lambda: self.count_stored() == self.stored)
+        self.guests, self.guest = 0, None
         self.last, self.typed = 0, 0
         self.places, self.lost, self.refused, self.begun = Counter(), Counter(), Counter(), 0
 
@@ -199,7 +200,7 @@ class Check:
         is_reached = tracer.go_on(count, is_told)
         where += f", then start {count}: {self.kill(tracer, 'next', is_reached)}"
         print("    ", where, flush=True)
-        # Only one that has come so far tells of itself.
+        # A server that dies earlier need not have told of itself.
         self.begun += not is_reached
         self.server = next_server(UNIT, self.server)
         self.look(where, range(typed_before + 1, self.typed + 1), True)
@@ -255,8 +256,7 @@ class Check:
                 while missed < 2:
                     missed += not self.kill_at(action, is_main, count)
                     count += step
-        self.turns = self.places.total()
-        # There are many calls in a start.
+        # A start has many calls.
         step = step if step == 1 else 7 * step
         count, missed = random.randrange(step), 0
         while missed < 2:
@@ -274,8 +274,9 @@ class Check:
         output, restarts = without_restarts(stream)[0], log.count(RESTARTED)
         exact = b"".join(line(number) for number in range(self.last)) + LAST
         check(f"the log is exact: {self.last} lines", output == exact)
-        kills, starts = self.places.total(), (self.places.total() - self.turns) // 2
-        check(f"each restart is told of once: {restarts} of {kills}, {starts} killed at the start",
+        kills = self.places.total()
+        starts = sum(count for place, count in self.places.items() if place.startswith("next"))
+        check(f"each restart is told of once: {restarts} of {kills}, {starts} of them killed at their start",
               kills - starts + self.begun <= restarts <= kills)
         # The main thread may have been there, too, when the log's was killed.
         written = sum(count for place, count in self.places.items()
