@@ -1,5 +1,5 @@
-"""Kills procServ under systemd before and after each system call of its turns, by ptrace(2), and looks for a
-byte that a client, the log or the child lacks, or that the log or the child has twice.
+"""Kills procServ under systemd before and after the system calls of its turns, upgrades and starts, and
+looks for a byte that a client, the log or the child lacks, or that the log or the child has twice.
 
 calls.py UNIT STEP NAMES: at every STEP-th of these places; NAMES has the numbers and names of system calls.
 calls.py child: the child.
@@ -89,6 +89,12 @@ class Guest:
             check(f"a guest has no gap: {numbers}", False)
 
 
+def log_end(size):
+    with open(LOG, "rb") as log:
+        log.seek(max(0, os.fstat(log.fileno()).st_size - size))
+        return log.read()
+
+
 class Check:
     """The server and all its clients."""
 
@@ -99,9 +105,12 @@ class Check:
         self.raw, self.telnet = Reader("raw", RAW), Reader("telnet", TCP, True)
         self.readers = [self.raw, self.telnet, Reader("log client", LOGS, True)]
         self.server = int(show(UNIT, "MainPID"))
-        self.stored = 0
-        wait_for("three connections are stored", lambda: self.count_stored() >= 10)
-        self.guests, self.guest, self.stored = 0, None, self.count_stored()
+        # State, terminal, child, four endpoints, three connections.
+        self.stored = 10
+        wait_for("all is stored", lambda: self.count_stored() == self.stored)
+        self.child = int(open(STARTED).read())
+        self.processes = f"/sys/fs/cgroup{show(UNIT, 'ControlGroup')}/cgroup.procs"
+        self.guests, self.guest = 0, None
         self.last, self.typed = 0, 0
         self.places, self.lost, self.refused, self.begun = Counter(), Counter(), Counter(), 0
 
@@ -119,7 +128,7 @@ class Check:
     def has_all(self, last):
         """Returns true if all readers and the log have got the last line before number `last`."""
         end = line(last - 1)
-        return all(reader.tail.endswith(end) for reader in self.readers) and open(LOG, "rb").read()[-LINE:] == end
+        return all(reader.tail.endswith(end) for reader in self.readers) and log_end(LINE) == end
 
     # What the server is to do; each returns what tells that it is done.
 
@@ -159,14 +168,20 @@ class Check:
         is_over.append(lambda: self.has_all(last))
         return lambda: all(condition() for condition in is_over[1:])
 
+    def upgrade(self):
+        is_over = self.do_all()
+        os.kill(self.server, signal.SIGUSR1)
+        # There are more lines since the last upgrade.
+        return lambda: b"upgraded in place" in log_end(2 * PROBE * LINE) and is_over()
+
     def kill_at(self, action, is_main, count):
         """Kills the server at begin or end number `count` of a call of a thread while it does that. Returns
         false if there are less."""
-        if action in (Check.leave, Check.do_all) and self.guest is None:
+        if action in (Check.leave, Check.do_all, Check.upgrade) and self.guest is None:
             wait_for("a guest is greeted", self.join())
         if action == Check.join and self.guest is not None:
             self.leave()
-        typed_before, ordered = self.typed, action in (Check.write, Check.do_all)
+        typed_before, ordered = self.typed, action in (Check.write, Check.do_all, Check.upgrade)
         tracer = Tracer.attach(self.server, is_main)
         is_reached = tracer.go_on(count, action(self))
         where = f"{action.__name__} {count}: {self.kill(tracer, 'main' if is_main else 'log', is_reached)}"
@@ -199,7 +214,7 @@ class Check:
         is_reached = tracer.go_on(count, is_told)
         where += f", then start {count}: {self.kill(tracer, 'next', is_reached)}"
         print("    ", where, flush=True)
-        # Only one that has come so far tells of itself.
+        # A server that dies earlier need not have told of itself.
         self.begun += not is_reached
         self.server = next_server(UNIT, self.server)
         self.look(where, range(typed_before + 1, self.typed + 1), True)
@@ -245,6 +260,8 @@ class Check:
                     check(f"a guest is greeted: {where}: {self.guest.got}", False)
         wait_for(f"the store has {self.stored} and the guest: {where}",
                  lambda: self.count_stored() == self.stored + (self.guest is not None))
+        wait_for(f"nothing runs but server and child: {where}",
+                 lambda: set(map(int, open(self.processes))) == {self.server, self.child})
         if b"may be missing" in open(LOG, "rb").read():
             check(f"nobody is told that output may be missing: {where}", False)
 
@@ -255,9 +272,12 @@ class Check:
                 while missed < 2:
                     missed += not self.kill_at(action, is_main, count)
                     count += step
-        self.turns = self.places.total()
-        # There are many calls in a start.
+        # An upgrade and a start have many calls.
         step = step if step == 1 else 7 * step
+        count, missed = random.randrange(step), 0
+        while missed < 2:
+            missed += not self.kill_at(Check.upgrade, True, count)
+            count += step
         count, missed = random.randrange(step), 0
         while missed < 2:
             missed += not self.kill_twice_at(count)
@@ -269,13 +289,15 @@ class Check:
         check("all clients are connected", not any(reader.is_closed for reader in self.readers))
         kept = lambda: open(LOG, "rb").read()
         wait_for("the log has the end", lambda: kept().endswith(LAST))
-        log = kept()
+        # An upgrade is told of in the log alone.
+        log = re.sub(rb"@@@ procServ server (upgraded|not upgraded)[^\r]*\r\n", b"", kept())
         stream = log[log.index(line(0)) :]
         output, restarts = without_restarts(stream)[0], log.count(RESTARTED)
         exact = b"".join(line(number) for number in range(self.last)) + LAST
         check(f"the log is exact: {self.last} lines", output == exact)
-        kills, starts = self.places.total(), (self.places.total() - self.turns) // 2
-        check(f"each restart is told of once: {restarts} of {kills}, {starts} killed at the start",
+        kills = self.places.total()
+        starts = sum(count for place, count in self.places.items() if place.startswith("next"))
+        check(f"each restart is told of once: {restarts} of {kills}, {starts} of them killed at their start",
               kills - starts + self.begun <= restarts <= kills)
         # The main thread may have been there, too, when the log's was killed.
         written = sum(count for place, count in self.places.items()
@@ -283,8 +305,7 @@ class Check:
         for reader in self.readers:
             twice, _ = follow(reader.name, reader.stream(), stream, False)
             check(f"{reader.name}: {twice} pieces twice, {written} kills after a write", twice <= written)
-        started = open(STARTED).read().split()
-        check("there is one child, which lives", len(started) == 1 and os.path.exists(f"/proc/{started[0]}"))
+        check("no other child was started", int(open(STARTED).read()) == self.child)
         for place, count in sorted(self.places.items()):
             print(f"     {count} kills, {place}")
         for what, places in (("typed line is lost", self.lost), ("guest is closed", self.refused)):

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A server under a real systemd's store that is killed before and after the system calls of its turns
-# (output, typed input, a log, clients that come and go), and of the start of the next one. Nothing is
-# missing. CALLS: one of how many such places (3); 1 is all of them.
+# (output, typed input, a log, clients that come and go), of an upgrade, and of the start of the next
+# one. Nothing is missing. CALLS: one of how many such places (3); 1 is all of them.
 . "$(dirname "$0")/lib.sh"
 need python3 gcc
 . "$here/machine.bash"
