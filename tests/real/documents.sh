@@ -1,7 +1,8 @@
 #!/bin/bash
 # What docs/security.md, migrating.md, troubleshooting.md and upgrade.md tell people to type and to put
 # into files, word for word, under a real systemd. README.md is run by readme.sh, docs/tutorial.md by
-# manage.sh, monitoring.md by prometheus.sh, containers.md by image.sh, and many-hosts.md by hosts.sh.
+# manage.sh, monitoring.md by prometheus.sh, containers.md by image.sh,
+# many-hosts.md by hosts.sh, and epics.md by epics.sh.
 . "$(dirname "$0")/lib.sh"
 need python3 expect socat useradd setpriv ss conserver console openssl ssh sshd dbus-daemon /usr/bin/procServ
 [ -x /usr/lib/polkit-1/polkitd ] || missing polkitd

@@ -94,6 +94,7 @@ $doc/docs/benchmarks.md
 $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
+$doc/docs/epics.md
 $doc/docs/events.md
 $doc/docs/json.md
 $doc/docs/manage-procs.md
@@ -116,6 +117,14 @@ $doc/docs/upgrade.md
 $doc/docs/web.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/container/Containerfile
+$doc/examples/epics/procserv-pvs.service
+$doc/examples/epics/procserv.acf
+$doc/examples/epics/procserv.bob
+$doc/examples/epics/procserv_ioc.py
+$doc/examples/epics/records.py
+$doc/examples/epics/requirements.txt
+$doc/examples/epics/status.py
+$doc/examples/epics/watch.py
 $doc/examples/logrotate/procServ
 $doc/examples/polkit/50-procserv.rules
 $doc/examples/prometheus/procserv-dashboard.json
@@ -138,7 +147,7 @@ $doc/examples/systemd/web-overlap@.service
 /usr/share/zsh/vendor-completions/_procServ" ]
 check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-ng 2>&1)" ]
 check "the examples are those of contrib" eval '
-    for part in systemd conserver container logrotate polkit prometheus; do
+    for part in systemd conserver container epics logrotate polkit prometheus; do
         diff -r "contrib/$part" "$root$doc/examples/$part" || exit 1
     done'
 check "the man page is there" eval \
@@ -238,6 +247,7 @@ $doc/docs/benchmarks.md
 $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
+$doc/docs/epics.md
 $doc/docs/events.md
 $doc/docs/json.md
 $doc/docs/manage-procs.md
@@ -258,6 +268,14 @@ $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
 $doc/docs/web.md
+$doc/epics/procserv-pvs.service
+$doc/epics/procserv.acf
+$doc/epics/procserv.bob
+$doc/epics/procserv_ioc.py
+$doc/epics/records.py
+$doc/epics/requirements.txt
+$doc/epics/status.py
+$doc/epics/watch.py
 $doc/logrotate/procServ
 $doc/polkit/50-procserv.rules
 $doc/prometheus/procserv-dashboard.json
