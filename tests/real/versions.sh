@@ -36,7 +36,7 @@ variant newer 7.8.9
 patch src/handover/state.rs \
     '/^pub struct State \{/a #[n(99)] pub extra: Option<u64>,' \
     '/^pub struct ChildState \{/a #[n(99)] pub extra: Option<u64>,'
-patch src/server/event_loop/upgrade.rs 's/^( *)Ok\(State \{/&\n extra: Some(7),/'
+patch src/server/event_loop/takeover.rs 's/^( *)Ok\(State \{/&\n extra: Some(7),/'
 patch src/server/event_loop/child.rs 's/^( *)Ok\(ChildState \{/&\n extra: Some(7),/'
 check "a program that hands over more can be made" built
 
@@ -44,7 +44,7 @@ variant older 0.0.1
 patch src/handover/state.rs \
     '/^    #\[cbor\(n\(11\), default\)\]/,/^    pub dir: Text,/d' \
     's/dir: self\.dir\.clone\(\)/dir: Text(Vec::new())/'
-patch src/server/event_loop/upgrade.rs '/^ *dir: self\.identity\.dir\.clone\(\),/d'
+patch src/server/event_loop/takeover.rs '/^ *dir: self\.identity\.dir\.clone\(\),/d'
 check "a program that hands over less can be made" built
 
 mkdir "$scratch/today"
