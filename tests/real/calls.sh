@@ -7,6 +7,7 @@ need python3 gcc
 . "$here/machine.bash"
 
 mkdir -p "$root/opt/calls"
+diagnosis=$root/opt/calls/log
 cp "$here/calls.py" "$here/tracer.py" "$here/kill_checks.py" "$root/opt/"
 gcc -E -dM -include sys/syscall.h - </dev/null | sed -n 's/^#define __NR_\(\w*\) \([0-9]*\)$/\2 \1/p' \
     >"$root/opt/calls/names"
