@@ -109,6 +109,7 @@ fn events_are_entries_beside_the_file_or_alone(env: &TestEnv) {
     let server = setup.child(["cat"]).start();
     let mut user = server.connect();
     user.greeting();
+    server.child_start(1);
     user.send("\x18");
     server.child_start(2);
     assert!(server.terminate().success());
