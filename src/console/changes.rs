@@ -39,7 +39,7 @@ pub enum Change {
     /// Of the bytes that were being written, or else were to be, so many wait no longer.
     #[n(5)]
     Consumed(#[n(0)] usize),
-    /// How far the children are on their way to readiness.
+    /// The children are so far on their way to readiness.
     #[n(6)]
     Readiness(#[n(0)] ReadinessSnapshot),
     /// Two children run.
@@ -61,7 +61,7 @@ pub enum Change {
     /// A client has left.
     #[n(12)]
     Left(#[n(0)] ClientId),
-    /// What the next byte of a client means, and the size of its window.
+    /// The next byte of a client means this, and its window has this size.
     #[n(13)]
     Telnet(#[n(0)] ClientId, #[n(1)] telnet::Decoder, #[n(2)] ClientWindow),
 }
@@ -93,7 +93,7 @@ pub struct FileEnd {
     pub len: u64,
 }
 
-/// What of the stream and of the typed input was written down.
+/// Tells how much of the stream and of the typed input was written down.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Recorded {
     /// The end of the stream.
@@ -105,18 +105,18 @@ pub struct Recorded {
 }
 
 impl Console {
-    /// What a snapshot that is made now has.
+    /// Returns what a snapshot that is made now has.
     pub fn recorded(&self) -> Recorded {
         let children = (self.supervisor.running(), self.overlap.old());
         Recorded { head: self.stream.head(), input: self.input.extent(), children }
     }
 
-    /// The same with the typed input as it is now.
+    /// Returns the same with the typed input as it is now.
     pub fn recorded_input(&self, recorded: Recorded) -> Recorded {
         Recorded { input: self.input.extent(), ..recorded }
     }
 
-    /// What has changed since `recorded`, but for clients and sinks.
+    /// Returns what has changed since `recorded`, but for clients and sinks.
     pub fn changes(&self, recorded: &mut Recorded) -> Vec<Change> {
         let mut changes = Vec::new();
         let now = self.recorded();
@@ -144,7 +144,7 @@ impl Console {
         changes
     }
 
-    /// All that there is to know of a client.
+    /// Returns all that there is to know of a client.
     pub fn client(&self, id: ClientId) -> Option<Change> {
         let client = self.clients.get(&id)?;
         // No change says what was typed of a line: at the next one it may have been recorded.
@@ -153,19 +153,19 @@ impl Console {
         Some(Change::Client(Box::new(snapshot), self.announced.get(&id).cloned()))
     }
 
-    /// What a client's telnet is about, if that has changed since it was `before`.
+    /// Returns what a client's telnet is about, if that has changed since it was `before`.
     pub fn telnet(&self, id: ClientId, before: Option<&telnet::Decoder>) -> Option<Change> {
         let client = self.clients.get(&id)?;
         let is_changed = before != Some(&client.decoder);
         is_changed.then(|| Change::Telnet(id, client.decoder.clone(), client.window))
     }
 
-    /// What the next byte of a client means.
+    /// Returns what the next byte of a client means.
     pub fn decoder(&self, id: ClientId) -> Option<&telnet::Decoder> {
         Some(&self.clients.get(&id)?.decoder)
     }
 
-    /// How far a client has been sent the stream.
+    /// Returns how far a client has been sent the stream.
     pub fn place(&self, id: ClientId) -> Option<Change> {
         let client = self.clients.get(&id)?;
         Some(match client.reader.place() {
@@ -174,7 +174,7 @@ impl Console {
         })
     }
 
-    /// The offset of the first byte of the stream that this client still needs.
+    /// Returns the offset of the first byte of the stream that this client still needs.
     pub fn cursor(&self, id: ClientId) -> Option<u64> {
         Some(self.clients.get(&id)?.reader.cursor())
     }
