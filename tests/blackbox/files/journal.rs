@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{events_in, wait_events};
-use crate::support::{ServerBuilder, TestEnv, TestServer, cases, succeeds};
-
-const NO_NAMESPACE: &str = "no mount namespaces";
+use crate::support::{
+    NO_NAMESPACE, ServerBuilder, TestEnv, TestServer, cases, has_mount_namespaces,
+};
 
 cases![
     events_are_entries_beside_the_file_or_alone.only_if(has_mount_namespaces(), NO_NAMESPACE),
@@ -22,11 +21,6 @@ cases![
     an_upgrade_goes_on_counting.only_if(has_mount_namespaces(), NO_NAMESPACE),
     of_several_files_the_last_counts,
 ];
-
-fn has_mount_namespaces() -> bool {
-    static SUCCEEDS: OnceLock<bool> = OnceLock::new();
-    *SUCCEEDS.get_or_init(|| succeeds(&["unshare", "-m", "true"]))
-}
 
 /// Becomes the server in a /run of its own.
 const LAUNCHER: &str = r#"#!/bin/sh

@@ -2,15 +2,14 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::wait_events;
-use crate::support::{ServerBuilder, TestEnv, TestServer, cases, succeeds};
-
-const NO_NAMESPACE: &str = "no mount namespaces";
+use crate::support::{
+    NO_NAMESPACE, ServerBuilder, TestEnv, TestServer, cases, has_mount_namespaces,
+};
 
 cases![
     lines_go_to_syslog.only_if(has_mount_namespaces(), NO_NAMESPACE),
@@ -19,11 +18,6 @@ cases![
     a_stuck_syslog_holds_up_nobody.only_if(has_mount_namespaces(), NO_NAMESPACE),
     lines_survive_an_upgrade.only_if(has_mount_namespaces(), NO_NAMESPACE),
 ];
-
-fn has_mount_namespaces() -> bool {
-    static SUCCEEDS: OnceLock<bool> = OnceLock::new();
-    *SUCCEEDS.get_or_init(|| succeeds(&["unshare", "-m", "true"]))
-}
 
 /// Becomes the server in a /dev of its own.
 const LAUNCHER: &str = r#"#!/bin/sh

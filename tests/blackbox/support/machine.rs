@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A control group for tests of `pids.max` (cgroups(7)). Dropped, it is removed; nothing may be left in it.
@@ -62,6 +63,15 @@ pub fn is_root() -> bool {
 /// Returns true if there is IPv6, on loopback at least.
 pub fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// Why a case is left out without [`has_mount_namespaces`].
+pub const NO_NAMESPACE: &str = "no mount namespaces";
+
+/// Returns true if a program can have a mount namespace of its own.
+pub fn has_mount_namespaces() -> bool {
+    static SUCCEEDS: OnceLock<bool> = OnceLock::new();
+    *SUCCEEDS.get_or_init(|| succeeds(&["unshare", "-m", "true"]))
 }
 
 /// Returns true if this command can be run and succeeds.

@@ -37,7 +37,7 @@ pub(crate) mod tracer;
 pub use builder::ServerBuilder;
 pub use client::{Client, NEGOTIATION};
 pub use env::{TestEnv, is_ours};
-pub use machine::{PidsGroup, succeeds};
+pub use machine::{NO_NAMESPACE, PidsGroup, has_mount_namespaces, succeeds};
 pub use process::{
     alive, anonymous_memory, descriptors, parent_of, processes_with, running_time, sleeps, stat,
 };
