@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::stat::fstat;
 
@@ -299,8 +301,6 @@ pub(crate) fn tune_half_closed_tcp(fd: impl AsFd) {
 /// Returns `None` if the other side of a socket may still read, else the result of the connection: it
 /// was closed or reset, or it failed.
 pub(crate) fn hang_up(fd: impl AsFd) -> Option<io::Result<()>> {
-    use nix::errno::Errno;
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::socket::{getsockopt, sockopt};
     let fd = fd.as_fd();
     // These events are always reported.
@@ -316,16 +316,30 @@ pub(crate) fn hang_up(fd: impl AsFd) -> Option<io::Result<()>> {
     })
 }
 
+/// Waits for one of `fds`, at most for `limit`, and goes on waiting if a signal comes. Returns how many
+/// are ready.
+///
+/// # Errors
+/// Those of poll(2).
+pub(crate) fn poll_within(fds: &mut [PollFd<'_>], limit: Duration) -> io::Result<libc::c_int> {
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match poll(fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
 /// Returns true if a write to `fd` would take bytes or fail at once.
 pub(crate) fn has_room(fd: impl AsFd) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 /// Waits until `fd` takes bytes or has failed, at most for `limit` (`None`: for ever).
 pub(crate) fn wait_writable(fd: impl AsFd, limit: Option<Duration>) {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let limit = limit.map_or(PollTimeout::NONE, |limit| {
         PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
     });

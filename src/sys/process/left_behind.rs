@@ -8,12 +8,13 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
 use super::daemonize::detach_stdio;
+use crate::sys::fd::poll_within;
 
 /// How long a child that has done its work may take to end. After that it is left to init.
 const END_WAIT: Duration = Duration::from_millis(100);
@@ -105,6 +106,5 @@ pub(crate) fn start(work: impl FnOnce(UnixStream)) -> io::Result<UnixStream> {
 /// Waits until there is something to read, or the other end is closed. Returns false if time is up.
 fn is_readable(pipe: &PipeReader, limit: Duration) -> io::Result<bool> {
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-    let time = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    Ok(poll(&mut fds, time)? > 0)
+    Ok(poll_within(&mut fds, limit)? > 0)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::ExitStatus;
+use crate::sys::fd::poll_within;
 
 /// Returns a descriptor of process `pid`, which closes on exec.
 ///
@@ -41,23 +42,22 @@ pub(crate) fn find(pid: i32, start_ticks: u64) -> Option<OwnedFd> {
 pub(crate) fn kill_group(process: impl AsFd, pid: i32, limit: Duration) {
     let process = process.as_fd();
     signal_group(process, pid, libc::SIGKILL);
-    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
-    let _ = poll(&mut [PollFd::new(process, PollFlags::POLLIN)], limit);
+    let _ = poll_within(&mut [PollFd::new(process, PollFlags::POLLIN)], limit);
 }
 
 /// Returns how the process has ended, or `None` if it has not. The kernel tells only when the parent
 /// of the process has reaped it, for which this waits at most `reap_wait`.
 pub(crate) fn exit_status(process: impl AsFd, reap_wait: Duration) -> Option<ExitStatus> {
     let process = process.as_fd();
-    let is = |events, wait: PollTimeout| {
+    let is = |events, wait| {
         let mut fds = [PollFd::new(process, events)];
-        poll(&mut fds, wait).is_ok_and(|count| count > 0)
+        poll_within(&mut fds, wait).is_ok_and(|count| count > 0)
     };
-    if !is(PollFlags::POLLIN, PollTimeout::ZERO) {
+    if !is(PollFlags::POLLIN, Duration::ZERO) {
         return None;
     }
     // The descriptor hangs up when the process is reaped.
-    is(PollFlags::empty(), PollTimeout::try_from(reap_wait).unwrap_or(PollTimeout::ZERO));
+    is(PollFlags::empty(), reap_wait);
     Some(wait_status(process.as_raw_fd()).map_or(ExitStatus::Unknown, end))
 }
 

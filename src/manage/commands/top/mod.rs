@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 
 use clap::ArgMatches;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use signal_hook::consts::{SIGCHLD, SIGWINCH};
 
 use self::collector::Found;
@@ -32,6 +32,7 @@ use crate::manage::inspect::watch::Watch;
 use crate::manage::limits::FIRST_LOOK_TIMEOUT;
 use crate::manage::registry::Registry;
 use crate::manage::registry::pattern::Patterns;
+use crate::sys::fd::poll_within;
 
 /// `top`. The exit status is 0 when the user quits; a signal ends the process by that signal.
 ///
@@ -120,7 +121,6 @@ fn show(options: Vec<OsString>, look: impl FnMut() -> Found) -> CommandResult {
 fn first_look(collector: &mut Collector<Found>) -> std::io::Result<Option<Found>> {
     collector.ask()?;
     let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(collector), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(FIRST_LOOK_TIMEOUT).unwrap_or(PollTimeout::MAX);
-    poll(&mut fds, timeout)?;
+    poll_within(&mut fds, FIRST_LOOK_TIMEOUT)?;
     collector.take()
 }
