@@ -1,12 +1,13 @@
 //! Signals that come at the moment of an upgrade. Each case goes through many moments.
 
 use crate::support::dialogue::{gone, started};
-use crate::support::{TestEnv, cases};
+use crate::support::{TestEnv, TestServer, cases, stat};
 use crate::upgrade::ask::{assert_echo, count, notice, upgrade, without_notices};
 use crate::upgrade::traffic::FLOOD;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 cases![
@@ -67,12 +68,15 @@ fn sigterm_is_not_lost_while_the_child_writes(env: &TestEnv) {
     }
 }
 
+/// The new program is still being tried when the child has ended: nobody waits for it.
 fn sigterm_before_is_obeyed(env: &TestEnv) {
-    let server = env.server().logged().start();
+    let server = env.server().installed().logged().start();
     let child = server.child_start(1);
+    install_slow(env, &server);
     // Else it may be between looking for the one signal and looking for the other.
     server.falls_asleep();
     server.signal(Signal::SIGSTOP);
+    env.wait_for("the server to stop", || stat(server.pid()).filter(|stat| stat[0] == "T"));
     server.signal(Signal::SIGTERM);
     server.signal(Signal::SIGUSR1);
     server.signal(Signal::SIGCONT);
@@ -139,10 +143,8 @@ fn many_at_once_are_harmless(env: &TestEnv) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-/// The second comes while the new program is tried, which waits.
-fn one_more_comes_after_it(env: &TestEnv) {
-    use std::os::unix::fs::PermissionsExt;
-    let (server, mut user) = started(env.server().installed().logged());
+/// Installs a program that leaves the file `tried`, and goes on when there is a file `go`.
+fn install_slow(env: &TestEnv, server: &TestServer) {
     let slow = format!(
         "#!/bin/sh\necho >>tried\nwhile [ ! -e go ]; do sleep 0.01; done\nexec '{}' \"$@\"\n",
         env.program().display()
@@ -150,6 +152,12 @@ fn one_more_comes_after_it(env: &TestEnv) {
     fs::write(server.path("slow"), slow).unwrap();
     fs::set_permissions(server.path("slow"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::rename(server.path("slow"), server.path("procServ")).unwrap();
+}
+
+/// The second comes while the new program is tried, which waits.
+fn one_more_comes_after_it(env: &TestEnv) {
+    let (server, mut user) = started(env.server().installed().logged());
+    install_slow(env, &server);
     server.signal(Signal::SIGUSR1);
     server.file_with("tried", "\n");
     server.signal(Signal::SIGUSR1);
