@@ -1,6 +1,6 @@
 //! procServControl: an EPICS driver that reads lines from a raw TCP port, without telnet.
 
-use crate::support::{TestEnv, TestServer, cases};
+use crate::support::{TestEnv, TestServer, cases, uninterrupted};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl Driver {
                 return Some(line.iter().map(|byte| char::from(*byte)).collect());
             }
             let mut buffer = [0; 256];
-            match self.stream.read(&mut buffer) {
+            match uninterrupted(|| self.stream.read(&mut buffer)) {
                 Ok(0) => panic!("the server has closed the connection"),
                 Ok(count) => self.unread.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,

@@ -1,6 +1,6 @@
 //! The `softioc` scripts of synApps (epics-modules/xxx): info file, `ps`, Perl's sockets.
 
-use crate::support::{TestEnv, TestServer, cases, parent_of};
+use crate::support::{TestEnv, TestServer, cases, parent_of, uninterrupted};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -82,10 +82,10 @@ fn softioc_sends_exit_and_half_closes(env: &TestEnv) {
     stream.set_read_timeout(Some(env.timeout())).unwrap();
     // send_cmd: one recv, send, shutdown, one recv, close.
     let mut buffer = [0; 1024];
-    assert!(stream.read(&mut buffer).unwrap() > 0);
+    assert!(uninterrupted(|| stream.read(&mut buffer)).unwrap() > 0);
     stream.write_all(b"exit\n").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    let _ = stream.read(&mut buffer);
+    let _ = uninterrupted(|| stream.read(&mut buffer));
     drop(stream);
     server.file_with("log", "Normal exit status = 3");
 }

@@ -1,6 +1,6 @@
 //! systemd units: Type=notify for the child, and the hardening of EPNix.
 
-use crate::support::{ServerBuilder, TestEnv, cases, succeeds};
+use crate::support::{ServerBuilder, TestEnv, cases, succeeds, uninterrupted};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn manager(env: &TestEnv, setup: &ServerBuilder) -> UnixDatagram {
 
 fn next_message(manager: &UnixDatagram) -> String {
     let mut buffer = [0; 1000];
-    let count = manager.recv(&mut buffer).expect("a message in time");
+    let count = uninterrupted(|| manager.recv(&mut buffer)).expect("a message in time");
     String::from_utf8(buffer[..count].to_vec()).unwrap()
 }
 

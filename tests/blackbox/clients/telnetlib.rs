@@ -1,6 +1,6 @@
 //! Python's telnetlib: how it reads, answers and gives up.
 
-use crate::support::find;
+use crate::support::{find, uninterrupted};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ impl Telnet {
         let left = deadline.saturating_duration_since(Instant::now());
         self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1)))).expect("timeout");
         let mut buffer = [0; 50];
-        match self.stream.read(&mut buffer) {
+        match uninterrupted(|| self.stream.read(&mut buffer)) {
             Ok(0) => self.ended = true,
             Ok(count) => buffer[..count].iter().for_each(|byte| self.cook(*byte)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::wait_events;
 use crate::support::{
-    NO_NAMESPACE, ServerBuilder, TestEnv, TestServer, cases, has_mount_namespaces,
+    NO_NAMESPACE, ServerBuilder, TestEnv, TestServer, cases, has_mount_namespaces, uninterrupted,
 };
 
 cases![
@@ -56,7 +56,7 @@ fn receive(env: &TestEnv, daemon: &UnixDatagram, head: &str, end: &str) -> Vec<S
     let mut texts = Vec::new();
     let mut buffer = vec![0; 10_000];
     env.wait_for(&format!("a message {end:?}"), || {
-        while let Ok(count) = daemon.recv(&mut buffer) {
+        while let Ok(count) = uninterrupted(|| daemon.recv(&mut buffer)) {
             let message = String::from_utf8_lossy(&buffer[..count]).into_owned();
             assert!(message.starts_with("<30>"), "{message}");
             let (_, text) = message.split_once(head).unwrap_or_else(|| panic!("{message}"));

@@ -38,6 +38,7 @@ pub use builder::ServerBuilder;
 pub use client::{Client, NEGOTIATION};
 pub use env::{TestEnv, is_ours};
 pub use machine::{NO_NAMESPACE, PidsGroup, has_mount_namespaces, succeeds};
+pub use net::uninterrupted;
 pub use process::{
     alive, anonymous_memory, descriptors, parent_of, processes_with, running_time, sleeps, stat,
 };

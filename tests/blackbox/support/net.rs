@@ -1,6 +1,7 @@
 //! What the kernel says about sockets.
 
 use super::TestEnv;
+use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -11,6 +12,17 @@ fn listeners(port: u16) -> Vec<String> {
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let local = rows.filter(|row| row[3] == "0A").filter_map(|row| row[1].split_once(':'));
     local.filter(|(_, port)| *port == wanted).map(|(address, _)| address.to_owned()).collect()
+}
+
+/// Makes a call again if it was interrupted. A process that was stopped and goes on interrupts its
+/// receive calls that have a time limit, also without a signal handler (signal(7)).
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 impl TestEnv {

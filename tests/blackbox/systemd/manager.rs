@@ -1,6 +1,6 @@
 //! The tests as a service manager.
 
-use crate::support::{Client, ServerBuilder, TestEnv, TestServer};
+use crate::support::{Client, ServerBuilder, TestEnv, TestServer, uninterrupted};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 
@@ -16,7 +16,7 @@ impl Manager {
 
     pub(super) fn next(&self) -> String {
         let mut buffer = [0; 5000];
-        let count = self.0.recv(&mut buffer).expect("a message in time");
+        let count = uninterrupted(|| self.0.recv(&mut buffer)).expect("a message in time");
         String::from_utf8(buffer[..count].to_vec()).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! A child that writes numbered lines as fast as it can and keeps all that it reads, and those who
 //! check a stream of its lines while it comes: nothing of it is stored.
 
-use crate::support::{number_after, show};
+use crate::support::{number_after, show, uninterrupted};
 use nix::sys::termios::{self, LocalFlags, SetArg};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -149,7 +149,7 @@ pub(super) fn follow(mut stream: impl Read) -> Follower {
     let (mut follower, mut unescape) = (Follower::default(), Unescape::default());
     let mut buffer = vec![0; 65536];
     while !follower.ended {
-        let count = stream.read(&mut buffer).expect("output in time");
+        let count = uninterrupted(|| stream.read(&mut buffer)).expect("output in time");
         assert!(count > 0, "the connection ended");
         follower.feed(&unescape.apply(&buffer[..count]), b"");
     }
