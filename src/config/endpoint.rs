@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use nix::net::if_::if_nametoindex;
 use nix::unistd::{Group, User};
 
+use self::number::Number;
 use crate::config::c_number;
 
 /// The size of `sun_path` on Linux (unix(7)). The name of a socket is shorter, with the `@` of an
@@ -363,59 +364,10 @@ fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     octets.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
 }
 
-/// A decimal number of any length, as scanf(3) reads it, perhaps with blanks around it.
-struct Number<'a> {
-    negative: bool,
-    /// The digits without leading zeros; empty for 0.
-    digits: &'a str,
-}
-
-impl<'a> Number<'a> {
-    fn parse(text: &'a [u8]) -> Option<Number<'a>> {
-        let (negative, digits) = c_number::split_sign(trim_blanks(text));
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        let digits = std::str::from_utf8(digits).ok()?.trim_start_matches('0');
-        // There is no negative zero.
-        let negative = negative && !digits.is_empty();
-        Some(Number { negative, digits })
-    }
-
-    fn value<T: std::str::FromStr + Default>(&self) -> Option<T> {
-        match (self.negative, self.digits) {
-            (true, _) => None,
-            (false, "") => Some(T::default()),
-            (false, digits) => digits.parse().ok(),
-        }
-    }
-}
-
-impl fmt::Display for Number<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.negative { "-" } else { "" };
-        let digits = if self.digits.is_empty() { "0" } else { self.digits };
-        write!(f, "{sign}{digits}")
-    }
-}
-
-fn trim_blanks(mut text: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = text
-        && c_number::is_blank(*first)
-    {
-        text = rest;
-    }
-    while let [rest @ .., last] = text
-        && c_number::is_blank(*last)
-    {
-        text = rest;
-    }
-    text
-}
-
 fn os_string(bytes: &[u8]) -> OsString {
     OsStr::from_bytes(bytes).to_os_string()
 }
 
+mod number;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What the command line means, as values that have been checked. This folder knows nothing of
 //! argv, clap or sockets: `cli` makes a [`Config`], and the server uses it.
 
+mod byte_set;
 pub(crate) mod c_number;
 pub mod control_char;
 pub mod endpoint;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
+pub use self::byte_set::ByteSet;
 use crate::config::endpoint::Endpoint;
 use crate::config::listen::ListenUri;
 use crate::config::network::AllowedNetworks;
@@ -73,40 +75,6 @@ pub struct Rotation {
     pub size: u64,
     /// The number of older files that are kept; not 0.
     pub keep: u32,
-}
-
-/// A set of bytes, such as those that never reach the child.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ByteSet([u64; 4]);
-
-impl ByteSet {
-    /// The empty set.
-    pub const EMPTY: ByteSet = ByteSet([0; 4]);
-
-    /// Adds `byte`.
-    pub fn insert(&mut self, byte: u8) {
-        if let Some(word) = self.0.get_mut(usize::from(byte >> 6)) {
-            *word |= 1 << (byte & 63);
-        }
-    }
-
-    /// Returns true if `byte` is in the set.
-    pub fn contains(&self, byte: u8) -> bool {
-        self.0.get(usize::from(byte >> 6)).is_some_and(|word| word & (1 << (byte & 63)) != 0)
-    }
-
-    /// Returns true if no byte is in the set.
-    pub fn is_empty(&self) -> bool {
-        self.0 == [0; 4]
-    }
-}
-
-impl FromIterator<u8> for ByteSet {
-    fn from_iter<I: IntoIterator<Item = u8>>(bytes: I) -> ByteSet {
-        let mut set = ByteSet::EMPTY;
-        bytes.into_iter().for_each(|byte| set.insert(byte));
-        set
-    }
 }
 
 /// The command characters; `None` means that a command is disabled (contract section 1).

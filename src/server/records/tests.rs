@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::json::{ExitJson, line};
+use super::json::{ExitJson, client_json, line};
 use super::*;
 use crate::console::event::Role;
 use crate::limits::{EVENTS_MAX, STATUS_INTERVAL, STATUS_OUTPUT_INTERVAL};
