@@ -76,6 +76,12 @@ pub struct LogPlace {
     /// The end of the file, if it is a regular one.
     #[n(1)]
     pub end: Option<FileEnd>,
+    /// How many bytes of the log behind the place of the reader are before that end, or in older files.
+    #[cbor(n(2), default)]
+    pub begun: u64,
+    /// True if nothing is written before another place is noted, so that nothing is behind that end.
+    #[cbor(n(3), default)]
+    pub rests: bool,
 }
 
 /// The end of a file (stat(2)).
@@ -91,6 +97,13 @@ pub struct FileEnd {
     /// `st_size`.
     #[n(2)]
     pub len: u64,
+}
+
+impl FileEnd {
+    /// Returns true if it is the end of the same file.
+    pub fn is_in_file_of(&self, other: &FileEnd) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
 }
 
 /// Tells how much of the stream and of the typed input was written down.

@@ -75,6 +75,12 @@ pub struct Snapshot {
     /// The end of the log's file, where `log` goes on.
     #[n(17)]
     log_end: Option<FileEnd>,
+    /// How many bytes of the log behind `log` are before that end, or in older files.
+    #[cbor(n(18), default)]
+    log_begun: u64,
+    /// True if nothing is behind that end.
+    #[cbor(n(19), default)]
+    log_rests: bool,
 }
 
 impl Snapshot {
@@ -101,6 +107,18 @@ impl Snapshot {
     /// The end of the log's file, where the log goes on.
     pub fn log_end(&self) -> Option<FileEnd> {
         self.log_end
+    }
+
+    /// Where the log goes on, if there was one.
+    pub fn log_place(&self) -> Option<LogPlace> {
+        let Snapshot { log_end: end, log_begun: begun, log_rests: rests, .. } = *self;
+        self.log.clone().map(|reader| LogPlace { reader, end, begun, rests })
+    }
+
+    fn set_log_place(&mut self, place: LogPlace) {
+        let LogPlace { reader, end, begun, rests } = place;
+        self.log = Some(reader);
+        (self.log_end, self.log_begun, self.log_rests) = (end, begun, rests);
     }
 
     /// Makes the changes, in their order. Those of clients that the snapshot does not have are left out.
@@ -149,7 +167,7 @@ impl Snapshot {
                     clients.remove(&id);
                     announced.remove(&id);
                 }
-                Change::Log(place) => (self.log, self.log_end) = (Some(place.reader), place.end),
+                Change::Log(place) => self.set_log_place(place),
             }
         }
         self.clients = clients.into_values().collect();
@@ -173,7 +191,7 @@ impl Snapshot {
         }
         (self.log, self.stdout, self.syslog) = (None, None, None);
         self.input = InputSnapshot::default();
-        (self.landed, self.log_end) = (None, None);
+        (self.landed, self.log_end, self.log_begun, self.log_rests) = (None, None, 0, false);
         self.overlap = self.overlap.crash_snapshot();
     }
 
@@ -222,6 +240,8 @@ impl Console {
             window: self.window,
             landed: None,
             log_end: None,
+            log_begun: 0,
+            log_rests: false,
         }
     }
 
@@ -233,17 +253,14 @@ impl Console {
         log: Option<LogPlace>,
         syslog: Option<ReaderSnapshot>,
     ) -> Snapshot {
-        let (log, log_end) = match log {
-            Some(place) => (Some(place.reader), place.end),
-            None => (None, None),
-        };
-        let mut snapshot = self.snapshot_beside_ring();
+        let mut snapshot = Snapshot { log: None, ..self.snapshot_beside_ring() };
+        if let Some(place) = log {
+            snapshot.set_log_place(place);
+        }
         // No change says what was typed of a line: at the next one it may have been recorded.
         snapshot.clients.iter_mut().for_each(|client| client.typed = TypedLine::default());
         Snapshot {
             stream: snapshot.stream.or_without_bytes(),
-            log,
-            log_end,
             syslog,
             stdout: None,
             landed: Some(landed),
@@ -276,6 +293,8 @@ impl Console {
             window: self.window,
             landed: None,
             log_end: None,
+            log_begun: 0,
+            log_rests: false,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::handover::format::{FORMAT, body, digest};
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples");
 
 /// All samples, with their sizes and digests. A line in here is never changed.
-const SAMPLES: [(&str, usize, u32); 12] = [
+const SAMPLES: [(&str, usize, u32); 13] = [
     ("state-1", 1606, 0x0AA7_6430),
     ("state-2-1", 1629, 0xEBFC_ABDF),
     ("state-2-10", 2125, 0xF80C_2B34),
@@ -25,6 +25,7 @@ const SAMPLES: [(&str, usize, u32); 12] = [
     ("state-2-8", 2091, 0xEF7F_A0CC),
     ("state-2-9", 2115, 0x2EB1_E562),
     ("state-2-11", 2127, 0x580F_3840),
+    ("state-2-12", 2131, 0x35F0_BDB4),
 ];
 
 pub fn path(name: &str) -> String {

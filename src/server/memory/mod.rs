@@ -33,6 +33,11 @@
 //! - Write to the log: write(2) by the log's thread; when the event loop hears of it, a record with the
 //!   log's place and the length of the file. The next server encodes the stream from that place on, and
 //!   compares it with what the file has behind that length: so much is not written again.
+//! - Another file for the log, after SIGHUP or a rotation: a record of how much is written, and that
+//!   nothing follows; then the system calls that rename and open files; a record with the new file and its
+//!   length; and only then the next write(2). The log's thread waits for both records. After the first one
+//!   the next server looks at no file, and so it does while there is nothing to write. Otherwise it looks
+//!   for the file of the last record, even if somebody has renamed that meanwhile.
 //! - A client that comes: its descriptor to the service manager, and one record with all that there is
 //!   to know of it, before it is told anything. One that leaves: a record. So neither costs more with more
 //!   clients.

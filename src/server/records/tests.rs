@@ -23,6 +23,8 @@ impl WorkerHandle<RecordsJob, RecordsReply> for Hung {
         true
     }
 
+    fn proceed(&mut self) {}
+
     fn receive(&mut self) -> Option<RecordsReply> {
         None
     }

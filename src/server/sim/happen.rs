@@ -187,7 +187,9 @@ impl Run {
             }
             let ptys: Vec<Id> = world.children.iter().map(|child| child.pipe).collect();
             ptys.into_iter().for_each(|pty| world.take(pty, usize::MAX));
-            let quiet = world.log_queue.jobs.is_empty() && world.records_queue.jobs.is_empty();
+            let quiet = world.log_queue.jobs.is_empty()
+                && world.file_change.is_none()
+                && world.records_queue.jobs.is_empty();
             world.write_log();
             world.write_records();
             drop(world);

@@ -22,8 +22,7 @@ use crate::handover::state::{ConnectionKind, State};
 use crate::limits::LOG_JOBS;
 use crate::server::memory::{self, at_each_step};
 use crate::server::os::fdstore::{self, STATE};
-use crate::server::startup::stream::continue_behind;
-use crate::server::writers::LogJob;
+use crate::server::startup::stream::continue_log;
 use crate::server::writers::sink::SinkWriter;
 use crate::sim_support;
 use crate::sys::fd;
@@ -50,13 +49,7 @@ impl World {
         // The log's thread may have come further than the server knows, and die in a write.
         let written = self.random.below(LOG_JOBS + 1);
         (0..written).for_each(|_| self.write_log());
-        if let Some(LogJob::Write(chunk, epoch)) = self.log_queue.jobs.front()
-            && *epoch == self.epoch
-            && !self.disk_full
-        {
-            let count = self.random.below(chunk.bytes.len() + 1);
-            self.disk.extend_from_slice(&chunk.bytes[..count]);
-        }
+        self.kill_log_thread();
         // A record is two stores.
         let (last, stores) = std::mem::take(&mut self.last_write);
         if let Some((id, bytes)) = last.filter(|_| stores <= 2) {
@@ -143,7 +136,7 @@ impl Run {
         let mut state = fdstore::saved_state(&memory.try_clone().unwrap().into()).expect("a state");
         let landed = state.console.landed().expect("a stream in memory");
         let last_read = memory::unaccounted(&memory, landed);
-        let log_end = state.console.log_end().expect("a place in the log");
+        let place = state.console.log_place().expect("a place in the log");
         {
             let mut world = self.world.borrow_mut();
             world.pass_on(&mut state);
@@ -155,11 +148,23 @@ impl Run {
         let faults = std::mem::take(&mut self.world.borrow_mut().faults);
         self.server = servers::successor(&self.world, self.seed, state);
         self.world.borrow_mut().executed = None;
-        let appended = self.world.borrow().disk[log_end.len as usize..].to_vec();
-        let place = continue_behind(&mut self.server.console, log_end, &appended);
-        let (end, rest) = place.expect("the log has what the stream has");
+        let appended = match (place.rests, place.end) {
+            (false, Some(end)) => self.world.borrow().log_behind(end),
+            _ => Vec::new(),
+        };
+        let begun = continue_log(&mut self.server.console, place.begun, &appended);
+        let begun = begun.expect("the log has what the stream has");
+        {
+            let mut world = self.world.borrow_mut();
+            // --savelog
+            if world.random.one_in(4) {
+                let begin = world.disk.len();
+                world.log_begins.push(begin);
+            }
+        }
+        let end = self.world.borrow().log_end();
         let log = SinkWriter::new(Sink::Log, log_handle(&self.world));
-        self.server.log = Some(log.noting_places(end, rest));
+        self.server.log = Some(log.noting_places(Some(end), begun));
         self.server.resume(Event::Restarted { complete: true }, last_read);
         self.world.borrow_mut().faults = faults;
         self.kills += 1;
@@ -206,7 +211,10 @@ const TYPED_LEN: usize = "typed 000000".len();
 
 fn simulate(seed: u64, verbose: bool, kills: &AtomicUsize) {
     let mut run = Run::new(seed, verbose);
-    run.world.borrow_mut().late_at_end = false;
+    {
+        let mut world = run.world.borrow_mut();
+        (world.late_at_end, world.rotates) = (false, seed % 5 < 2);
+    }
     run.without_requests = true;
     let history = settings_of(seed).console.history;
     run.settle();

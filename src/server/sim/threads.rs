@@ -15,7 +15,7 @@ use crate::console::Chunk;
 use crate::console::changes::FileEnd;
 use crate::console::event::Subsystem;
 use crate::server::records::{RecordsJob, RecordsReply};
-use crate::server::writers::{LogJob, LogReply, WorkerHandle};
+use crate::server::writers::{FileChange, LogJob, LogReply, WorkerHandle};
 
 /// What the server and one of the threads share.
 #[derive(Debug)]
@@ -70,63 +70,163 @@ pub(super) fn records_handle(world: &Shared) -> QueueHandle<RecordsJob, RecordsR
     }
 }
 
+/// What the log's thread does between the two times at which it waits because its file changes.
+#[derive(Debug)]
+pub(super) struct LogChange {
+    /// The chunk that is being written, and how much of it is; without one the file is opened anew.
+    chunk: Option<(Chunk, usize)>,
+    /// How the change went, once it was made.
+    result: Option<io::Result<()>>,
+    /// True if the event loop has the thread go on.
+    proceeds: bool,
+}
+
 impl World {
-    /// The log's thread does one job.
+    /// The log's thread does one job, or a part of one.
     pub(super) fn write_log(&mut self) {
         if self.now < self.threads_start {
             return;
         }
-        let Some(job) = self.log_queue.jobs.pop_front() else {
-            return;
+        let before = self.log_queue.replies.len();
+        let urgent = match self.file_change.take() {
+            Some(change) if !change.proceeds => {
+                self.file_change = Some(change);
+                return;
+            }
+            Some(change) => {
+                self.change_log_file(change);
+                true
+            }
+            None => self.begin_log_job(),
         };
-        let mut urgent = true;
+        let replied = self.log_queue.replies.len() > before;
+        self.woken |= replied && (urgent || self.log_queue.wanted);
+    }
+
+    /// The log's thread takes a job. Returns true if the reply is urgent.
+    fn begin_log_job(&mut self) -> bool {
+        let Some(job) = self.log_queue.jobs.pop_front() else {
+            return false;
+        };
         let reply = match job {
-            LogJob::Write(chunk, epoch) if epoch != self.epoch => {
-                urgent = false;
-                LogReply::Bounced(chunk)
+            LogJob::Write(chunk, epoch) if epoch != self.epoch => LogReply::Bounced(chunk),
+            LogJob::Write(chunk, _) => return self.write_chunk(chunk, 0),
+            LogJob::Line(_) | LogJob::ReportEnds => return false,
+            LogJob::Reopen => {
+                self.begin_change(None);
+                return true;
             }
-            LogJob::Write(chunk, _) if self.abandoned => {
-                self.epoch += 1;
-                let owed = chunk.unfinished(0);
-                self.disk.extend_from_slice(owed);
-                let written = owed.len();
-                LogReply::Failed(chunk, written, io::ErrorKind::TimedOut.into())
-            }
-            LogJob::Write(chunk, _) => match self.append(&chunk) {
-                count if count == chunk.bytes.len() => {
-                    urgent = self.sync(count as u64);
-                    LogReply::Written(Some(self.log_end()))
-                }
-                count => {
-                    self.epoch += 1;
-                    LogReply::Failed(
-                        chunk,
-                        count,
-                        io::Error::from_raw_os_error(Errno::ENOSPC as i32),
-                    )
-                }
-            },
-            LogJob::Line(_) | LogJob::ReportEnds => return,
-            LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES) {
-                Some(error) => Err(error),
-                None => Ok(()),
-            }),
             LogJob::Quiesce if self.fails() => {
                 // The close hangs.
                 self.log_queue.jobs.push_front(LogJob::Quiesce);
-                return;
+                return false;
             }
             LogJob::Quiesce => {
                 LogReply::Quiesced(File::open("/dev/null").map(OwnedFd::from).map(Some))
             }
         };
+        let urgent = !matches!(reply, LogReply::Bounced(_));
         self.log_queue.replies.push_back(reply);
-        self.woken |= urgent || self.log_queue.wanted;
+        urgent
+    }
+
+    /// The log's thread writes a chunk behind its first `written` bytes. Returns true if the reply is urgent.
+    fn write_chunk(&mut self, chunk: Chunk, mut written: usize) -> bool {
+        let mut urgent = true;
+        let reply = if self.abandoned {
+            self.epoch += 1;
+            let owed = chunk.unfinished(written);
+            self.disk.extend_from_slice(owed);
+            written += owed.len();
+            LogReply::Failed(chunk, written, io::ErrorKind::TimedOut.into())
+        } else if self.rotates && !self.disk_full && self.random.one_in(3) {
+            let end = written + self.random.below(chunk.bytes.len() - written + 1);
+            self.disk.extend_from_slice(&chunk.bytes[written..end]);
+            self.begin_change(Some((chunk, end)));
+            return true;
+        } else {
+            written += self.append(&chunk.bytes[written..]);
+            if written == chunk.bytes.len() {
+                urgent = self.sync(written as u64);
+                LogReply::Written(Some(self.log_end()))
+            } else {
+                self.epoch += 1;
+                let error = io::Error::from_raw_os_error(Errno::ENOSPC as i32);
+                LogReply::Failed(chunk, written, error)
+            }
+        };
+        self.log_queue.replies.push_back(reply);
+        urgent
+    }
+
+    /// The log's thread waits before it changes its file.
+    fn begin_change(&mut self, chunk: Option<(Chunk, usize)>) {
+        let change = LogChange { chunk, result: None, proceeds: false };
+        self.wait_for_note(change, None);
+    }
+
+    /// The log's thread makes the change, or goes on after it.
+    fn change_log_file(&mut self, mut change: LogChange) {
+        match (change.result.take(), change.chunk) {
+            (None, chunk) => {
+                let refused = self.refuses(Errno::EACCES);
+                // If nobody has renamed it, the file that has the name is the same.
+                if refused.is_none() && (chunk.is_some() || self.random.one_in(2)) {
+                    self.log_begins.push(self.disk.len());
+                }
+                let result = Some(refused.map_or(Ok(()), Err));
+                self.wait_for_note(LogChange { chunk, result, ..change }, Some(self.log_end()));
+            }
+            (Some(result), None) => self.log_queue.replies.push_back(LogReply::Reopened(result)),
+            (Some(result), Some((chunk, written))) => {
+                let state = LogReply::State(Subsystem::Rotation, result);
+                self.log_queue.replies.push_back(state);
+                self.write_chunk(chunk, written);
+            }
+        }
+    }
+
+    fn wait_for_note(&mut self, mut change: LogChange, end: Option<FileEnd>) {
+        let written = change.chunk.as_ref().map_or(0, |(_, written)| *written);
+        // At the end nothing is noted any more.
+        change.proceeds = self.abandoned;
+        if !self.abandoned {
+            let is_to_come = change.result.is_none();
+            let reply = LogReply::Waits(FileChange { written, end, is_to_come });
+            self.log_queue.replies.push_back(reply);
+        }
+        self.file_change = Some(change);
+    }
+
+    /// The server dies, and with it the log's thread, which may be in a write.
+    pub(super) fn kill_log_thread(&mut self) {
+        let change = self.file_change.take();
+        let job = self.log_queue.jobs.front();
+        let (bytes, epoch) = match (&change, job) {
+            (
+                Some(LogChange { chunk: Some((chunk, written)), result: Some(_), proceeds: true }),
+                _,
+            ) => (&chunk.bytes[*written..], self.epoch),
+            (None, Some(LogJob::Write(chunk, epoch))) => (&chunk.bytes[..], *epoch),
+            _ => return,
+        };
+        if epoch == self.epoch && !self.disk_full {
+            let count = self.random.below(bytes.len() + 1);
+            self.disk.extend_from_slice(&bytes[..count]);
+        }
     }
 
     /// The end of the log.
     pub(super) fn log_end(&self) -> FileEnd {
-        FileEnd { device: 1, inode: 1, len: self.disk.len() as u64 }
+        let len = (self.disk.len() - self.log_begins.last().unwrap()) as u64;
+        FileEnd { device: 1, inode: self.log_begins.len() as u64, len }
+    }
+
+    /// What the file that had this end has behind it.
+    pub(super) fn log_behind(&self, end: FileEnd) -> Vec<u8> {
+        let file = end.inode as usize - 1;
+        let until = self.log_begins.get(file + 1).copied().unwrap_or(self.disk.len());
+        self.disk[self.log_begins[file] + end.len as usize..until].to_vec()
     }
 
     /// The log's thread syncs the bytes that it has just written. Returns true if it reports anything.
@@ -189,11 +289,11 @@ impl World {
         self.woken = true;
     }
 
-    /// Appends a chunk to the log. Returns how many bytes found room.
-    fn append(&mut self, chunk: &Chunk) -> usize {
-        let len = chunk.bytes.len();
+    /// Appends bytes to the log. Returns how many found room.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let len = bytes.len();
         let count = if self.disk_full { self.random.below(len + 1) / 2 } else { len };
-        self.disk.extend_from_slice(&chunk.bytes[..count]);
+        self.disk.extend_from_slice(&bytes[..count]);
         count
     }
 }
@@ -209,6 +309,13 @@ impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
     fn try_send(&mut self, job: J) -> bool {
         self.send(job);
         true
+    }
+
+    fn proceed(&mut self) {
+        let mut world = self.world.borrow_mut();
+        if let Some(change) = world.file_change.as_mut().filter(|_| self.is_log) {
+            change.proceeds = true;
+        }
     }
 
     fn receive(&mut self) -> Option<R> {
@@ -239,6 +346,7 @@ impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
     fn abandon(&mut self) -> (VecDeque<R>, Option<u64>) {
         let mut world = self.world.borrow_mut();
         world.abandoned = true;
+        world.file_change.iter_mut().for_each(|change| change.proceeds = true);
         (std::mem::take(&mut (self.queue)(&mut world).replies), None)
     }
 

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use mio::Token;
 use nix::errno::Errno;
 
-use super::threads::WorkerQueue;
+use super::threads::{LogChange, WorkerQueue};
 use crate::config::WindowSize;
 use crate::console::event::Role;
 use crate::console::stream::encode::FILLER;
@@ -128,8 +128,14 @@ pub(super) struct World {
     pub(super) records_queue: WorkerQueue<RecordsJob, RecordsReply>,
     pub(super) epoch: u64,
     pub(super) woken: bool,
+    /// All logs, one behind the other, and where each of them begins. Its number is its inode.
     pub(super) disk: Vec<u8>,
+    pub(super) log_begins: Vec<usize>,
     pub(super) disk_full: bool,
+    /// True if the log is rotated.
+    pub(super) rotates: bool,
+    /// A change of the log's file that the log's thread is at.
+    pub(super) file_change: Option<LogChange>,
     /// How many bytes of the log no sync has covered, and the numbers that were reported.
     pub(super) unsynced: u64,
     pub(super) notes: Vec<u64>,
@@ -195,6 +201,9 @@ impl World {
             events: Vec::new(),
             status: None,
             disk: Vec::new(),
+            log_begins: vec![0],
+            rotates: seed % 16 == 5,
+            file_change: None,
             disk_full: false,
             notifications: Vec::new(),
             unsynced: 0,

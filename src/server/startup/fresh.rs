@@ -13,11 +13,10 @@ use super::log_files::open_log;
 use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
 use super::pid_files::{write_files, written_files};
 use super::recovery::Recovery;
-use super::stream::{continue_log, hold_stream, written_log};
+use super::stream::{NotTheLog, continue_log, hold_stream, written_behind};
 use super::{open_files, stderr, system};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
-use crate::console::changes::FileEnd;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{Event, Role};
 use crate::console::{Console, Settings};
@@ -55,8 +54,11 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
         open_files::check(config, config.service.fdstore && notifier.is_some())?;
     }
     let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
-    let crashed = recovery.state().is_some_and(|state| state.console.landed().is_some());
-    let written_log = config.log.path().filter(|_| crashed).and_then(written_log);
+    let crashed = recovery.state().filter(|state| state.console.landed().is_some());
+    let written = crashed.and_then(|state| state.console.log_place()).map(|place| WrittenLog {
+        begun: place.begun,
+        appended: written_behind(config.log.path(), &place),
+    });
     let log = match config.log.path() {
         Some(path) => open_log(config, path).map(Some),
         None => Ok(None),
@@ -83,7 +85,15 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
         account,
         program: Some(exec::program_path(None)),
     };
-    assemble(config, identity, recovery, notifier, sockets, (log, written_log), files)
+    assemble(config, identity, recovery, notifier, sockets, (log, written), files)
+}
+
+/// What a server before this one has written of the log behind the place that it noted.
+struct WrittenLog {
+    /// How many bytes it noted.
+    begun: u64,
+    /// The bytes behind them, if they could be found.
+    appended: Option<Vec<u8>>,
 }
 
 /// The sockets that the server listens on.
@@ -115,7 +125,7 @@ fn assemble(
     mut recovery: Recovery,
     notifier: Option<Rc<Notifier>>,
     sockets: Sockets,
-    (log, written_log): (io::Result<Option<File>>, Option<File>),
+    (log, written): (io::Result<Option<File>>, Option<WrittenLog>),
     files: Vec<OwnedFile>,
 ) -> Result<ServerParts, StartupError> {
     let store_notifier = notifier.clone().filter(|_| config.service.fdstore);
@@ -133,7 +143,6 @@ fn assemble(
 
     let settings = settings(config, &identity, matches!(log, Ok(Some(_))));
     let records = recovery.state().map(|state| (state.records.clone(), state.version.clone()));
-    let log_end = recovery.state().and_then(|state| state.console.log_end());
     let Start { mut console, start_kind, next_token, last_read } = start(settings, &mut recovery);
     let mut complete = last_read.is_some();
     let (child, connections) = (recovery.child(), recovery.connections());
@@ -141,21 +150,15 @@ fn assemble(
     let wall = UnixTime { seconds, nanos };
     let now = Timestamps { mono: Monotonic(time::monotonic()), wall };
     let mut log_place = (None, None);
-    let log_place_file = log.as_ref().ok().and_then(Option::as_ref).and_then(file_end);
     if let Ok(Some(file)) = &log {
         log_place.0 = file_end(file);
-        if complete && (written_log.is_some() || log_end.is_some()) {
-            let place = written_log.zip(log_end);
-            match place.and_then(|(log, end)| continue_log(&mut console, &log, end)) {
-                Some(place) => log_place = place,
-                None => complete = false,
+        // Without a place there was no log.
+        if let Some(WrittenLog { begun, appended }) = written.filter(|_| complete) {
+            let appended = appended.ok_or(NotTheLog);
+            match appended.and_then(|bytes| continue_log(&mut console, begun, &bytes)) {
+                Ok(begun) => log_place.1 = begun,
+                Err(NotTheLog) => complete = false,
             }
-            // --savelog: the rest goes to another file.
-            let is_same = |end: &FileEnd| {
-                log_place_file
-                    .is_some_and(|file| (file.device, file.inode) == (end.device, end.inode))
-            };
-            log_place.0 = log_place.0.filter(is_same);
         }
     }
     match &log {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::rotate::Rotator;
 use super::thread::LogReplies;
-use super::{LogJob, LogReply, Worker};
+use super::{FileChange, LogJob, LogReply, Worker};
 use crate::console::Chunk;
 use crate::console::changes::FileEnd;
 use crate::console::event::Subsystem;
@@ -187,6 +187,29 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Does what may put another file in the place of this one. A server that finds this one killed has to
+    /// know which file has what, so that is noted before and after it. Of the next chunk so many bytes are
+    /// `written`.
+    fn change_file<T>(
+        &mut self,
+        written: usize,
+        replies: &LogReplies,
+        change: impl FnOnce(&mut LogWriter) -> T,
+    ) -> T {
+        if !self.reports_ends {
+            return change(self);
+        }
+        let wait = |end, is_to_come| {
+            replies.send_and_wait(LogReply::Waits(FileChange { written, end, is_to_come }));
+        };
+        wait(None, true);
+        let result = change(self);
+        // A file in the passage that no other one took the place of.
+        let _ = self.fetch();
+        wait(self.file.as_ref().and_then(file_end), false);
+        result
+    }
+
     /// Opens the file anew by its name if it was removed: nobody else can read what is written to it. A
     /// file that was renamed has a name, and stays. If it cannot be opened, the old one goes on.
     fn replace_removed(&mut self, replies: &LogReplies) {
@@ -195,7 +218,7 @@ impl LogWriter {
         };
         if self.file.as_ref().is_some_and(is_removed)
             && self.path.is_some()
-            && self.reopen(replies).is_err()
+            && self.change_file(0, replies, |this| this.reopen(replies)).is_err()
         {
             self.sync_at = Some(Instant::now() + LOG_RETRY);
         }
@@ -207,13 +230,15 @@ impl LogWriter {
         self.file = Some(file);
     }
 
-    fn rotate(&mut self, replies: &LogReplies) {
-        let (Some(rotator), Some(path), Some(file)) = (&mut self.rotator, &self.path, &self.file)
-        else {
-            return;
+    fn rotate(&mut self, written: usize, replies: &LogReplies) {
+        let rotate = |this: &mut LogWriter| {
+            let (rotator, path, file) = (this.rotator.as_mut()?, &this.path, &this.file);
+            let file = rotator.rotate(path.as_ref()?, file.as_ref()?);
+            Some(file.map(|file| this.use_file(file, replies)))
         };
-        let result = rotator.rotate(path, file).map(|file| self.use_file(file, replies));
-        replies.send(LogReply::State(Subsystem::Rotation, result), true);
+        if let Some(result) = self.change_file(written, replies, rotate) {
+            replies.send(LogReply::State(Subsystem::Rotation, result), true);
+        }
     }
 
     fn write(&mut self, chunk: Chunk, epoch: u64, replies: &LogReplies) {
@@ -239,7 +264,7 @@ impl LogWriter {
             };
             let last = self.rotator.as_ref().and_then(|rotator| rotator.cut(file, rest));
             if last.is_some_and(<[u8]>::is_empty) {
-                self.rotate(replies);
+                self.rotate(written, replies);
                 continue;
             }
             match file.write(last.unwrap_or(rest)) {
@@ -251,7 +276,7 @@ impl LogWriter {
                     written += count;
                     self.unsynced += count as u64;
                     if last.is_some_and(|last| last.len() == count) {
-                        self.rotate(replies);
+                        self.rotate(written, replies);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -309,7 +334,7 @@ impl Worker for LogWriter {
                 }
             }
             LogJob::Reopen => {
-                let result = self.reopen(replies);
+                let result = self.change_file(0, replies, |this| this.reopen(replies));
                 replies.send(LogReply::Reopened(result), true);
             }
             LogJob::Quiesce => {

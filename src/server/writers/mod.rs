@@ -59,6 +59,8 @@ pub(crate) trait WorkerHandle<Job, Reply> {
     /// Hands a job over unless too many wait already, as they do if the thread hangs. Returns true
     /// if the job was accepted.
     fn try_send(&mut self, job: Job) -> bool;
+    /// Has the thread go on after a reply that it [waits](LogReply::Waits) after.
+    fn proceed(&mut self);
     /// The next reply, in the order in which the jobs were done.
     fn receive(&mut self) -> Option<Reply>;
     /// Sets whether the event loop is to be woken by every reply.
@@ -86,8 +88,20 @@ pub(crate) enum LogJob {
     /// Sync what was written, and make the file ready for another program: close it, after it was put
     /// into the passage if there is one, or lend it.
     Quiesce,
-    /// Report with each chunk where the file ends, from now on.
+    /// From now on, report with each chunk where the file ends, and wait before and after each change of
+    /// the file until that is noted.
     ReportEnds,
+}
+
+/// A change of the file that the thread of a sink writes.
+#[derive(Debug)]
+pub(crate) struct FileChange {
+    /// How many bytes of the next chunk, as it was handed over, are written before the change.
+    pub(crate) written: usize,
+    /// After the change: the end of the file, if it is a regular one.
+    pub(crate) end: Option<FileEnd>,
+    /// True if the change is still to come.
+    pub(crate) is_to_come: bool,
 }
 
 /// What the thread that writes a sink has done.
@@ -99,6 +113,8 @@ pub(crate) enum LogReply {
     Failed(Chunk, usize, io::Error),
     /// The chunk is not written: a write before it failed after it was handed over.
     Bounced(Chunk),
+    /// The thread changes its file, or has done so, and waits for [`proceed`](WorkerHandle::proceed).
+    Waits(FileChange),
     /// The file was opened anew, or could not be: then the old one goes on.
     Reopened(io::Result<()>),
     /// No job is left to do, and the file is ready for another program: lent, or `None` if it is in its

@@ -33,6 +33,8 @@ struct Shared<J, R> {
     wanted: bool,
     /// True if nothing more is to be written.
     abandoned: bool,
+    /// True if the thread waits until the event loop has it go on.
+    waits: bool,
     /// While the thread waits for somebody who reads: how many bytes of the stream its chunk lacks.
     lacking: Option<u64>,
     /// True if there will be no more jobs.
@@ -51,6 +53,7 @@ impl<J, R> Default for Shared<J, R> {
             replies,
             wanted: false,
             abandoned: false,
+            waits: false,
             lacking: None,
             closed: false,
             ended: false,
@@ -168,6 +171,11 @@ impl<J, R> WorkerHandle<J, R> for WorkerThread<J, R> {
         has_room
     }
 
+    fn proceed(&mut self) {
+        lock(&self.shared).waits = false;
+        self.unpark();
+    }
+
     fn receive(&mut self) -> Option<R> {
         lock(&self.shared).replies.pop_front()
     }
@@ -182,12 +190,18 @@ impl<J, R> WorkerHandle<J, R> for WorkerThread<J, R> {
 
     fn abandon(&mut self) -> (VecDeque<R>, Option<u64>) {
         let mut shared = lock(&self.shared);
-        shared.abandoned = true;
-        (std::mem::take(&mut shared.replies), shared.lacking)
+        (shared.abandoned, shared.waits) = (true, false);
+        let result = (std::mem::take(&mut shared.replies), shared.lacking);
+        drop(shared);
+        self.unpark();
+        result
     }
 
     fn close(&mut self, limit: Duration) {
-        lock(&self.shared).closed = true;
+        {
+            let mut shared = lock(&self.shared);
+            (shared.closed, shared.waits) = (true, false);
+        }
         self.unpark();
         self.await_until(Instant::now() + limit, |shared| shared.ended.then_some(()));
     }
@@ -217,6 +231,18 @@ impl<J, R> Replies<J, R> {
         lock(&self.shared).lacking = Some(lacking);
         wait();
         lock(&self.shared).lacking = None;
+    }
+
+    /// Sends a reply, and waits until the event loop has the thread go on. At the end nothing is waited for.
+    pub(crate) fn send_and_wait(&self, reply: R) {
+        {
+            let mut shared = lock(&self.shared);
+            shared.waits = !shared.abandoned && !shared.closed;
+        }
+        self.send(reply, true);
+        while lock(&self.shared).waits {
+            thread::park();
+        }
     }
 
     /// Sends a reply. The event loop is woken for it if it is `urgent`, or if the loop wants every

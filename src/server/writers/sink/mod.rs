@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::{LogJob, LogReply, WorkerHandle};
+use super::{FileChange, LogJob, LogReply, WorkerHandle};
 use crate::console::changes::FileEnd;
 use crate::console::clock::Monotonic;
 use crate::console::event::{Sink, Subsystem};
@@ -51,8 +51,12 @@ pub(crate) struct SinkWriter<H> {
     first: Option<Begun>,
     /// True if it is noted where the sink goes on, for a server that finds this one killed.
     is_noted: bool,
-    /// The end of the file before the first chunk that the thread has not replied to, if it is known.
+    /// The end of the file behind what is known to be written, if it is known.
     end: Option<FileEnd>,
+    /// True if the thread is about to change its file, and writes nothing meanwhile.
+    changes_file: bool,
+    /// True if the thread waits until the place is noted.
+    thread_waits: bool,
     /// True if the place of the file has changed.
     moved: bool,
     /// The number of failures that are known.
@@ -80,6 +84,8 @@ struct InFlight {
     /// The reader before the chunk was taken, if it is noted where the sink goes on.
     before: Option<ReaderSnapshot>,
     /// How many bytes of the chunk a writer before this one has written.
+    inherited: u64,
+    /// How many bytes of the chunk are before the known end of the file, or in older files.
     begun: u64,
     /// The number of failures that were known when the chunk was handed over.
     epoch: u64,
@@ -91,7 +97,7 @@ pub(crate) struct Begun {
     pub(crate) rest: Chunk,
     /// The reader before the chunk was taken.
     pub(crate) before: ReaderSnapshot,
-    /// How many bytes of it are in the file.
+    /// How many bytes of it are written.
     pub(crate) written: u64,
 }
 
@@ -116,6 +122,8 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             first: None,
             is_noted: false,
             end: None,
+            changes_file: false,
+            thread_waits: false,
             moved: false,
             epoch: 0,
             retry: None,
@@ -276,6 +284,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             self.in_flight.push_back(InFlight {
                 lost: chunk.lost_for_good(0),
                 before,
+                inherited: begun,
                 begun,
                 epoch: self.epoch,
             });
@@ -290,10 +299,13 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self.is_noted && console.begins_with_own_lines(self.sink)
     }
 
-    /// Hands over what was prepared.
+    /// Hands over what was prepared, and has a thread that waits for that go on.
     pub(crate) fn hand_over_prepared(&mut self) {
         for chunk in self.prepared.drain(..) {
             self.handle.send(LogJob::Write(chunk, self.epoch));
+        }
+        if std::mem::take(&mut self.thread_waits) {
+            self.handle.proceed();
         }
     }
 
@@ -349,10 +361,11 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                 }
             }
             LogReply::Failed(chunk, written, error) => {
-                let begun = self.in_flight.pop_front().map_or(0, |chunk| chunk.begun);
                 self.moved = true;
-                if let Some(end) = &mut self.end {
-                    end.len += begun + written as u64;
+                if let Some(chunk) = self.in_flight.pop_front()
+                    && let Some(end) = &mut self.end
+                {
+                    end.len += chunk.inherited + written as u64 - chunk.begun;
                 }
                 self.epoch += 1;
                 console.lost(self.sink, &chunk, written, true);
@@ -364,6 +377,13 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             LogReply::Bounced(chunk) => {
                 self.in_flight.pop_front();
                 console.lost(self.sink, &chunk, 0, false);
+            }
+            LogReply::Waits(FileChange { written, end, is_to_come }) => {
+                if let Some(chunk) = self.in_flight.front_mut() {
+                    chunk.begun = chunk.inherited + written as u64;
+                }
+                (self.end, self.changes_file) = (end, is_to_come);
+                (self.moved, self.thread_waits) = (true, true);
             }
             LogReply::Reopened(result) => {
                 self.reopening = self.reopening.saturating_sub(1);

@@ -7,8 +7,7 @@ use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 
 impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
     /// Keeps track of its [`place`](Self::place) from now on, which costs the thread a system call and
-    /// the event loop a copy for each chunk. The file ends at `end`, or behind that with the part of a
-    /// chunk.
+    /// the event loop a copy for each chunk. The file ends at `end`, and a chunk may have been begun.
     pub(crate) fn noting_places(
         mut self,
         end: Option<FileEnd>,
@@ -31,12 +30,14 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         if lost > 0 {
             let mut reader = console.sink_snapshot(self.sink)?;
             reader.lack(lost);
-            return Some(LogPlace { reader, end: self.end });
+            return Some(LogPlace { reader, end: self.end, begun: 0, rests: true });
         }
-        let before = self.in_flight.front().and_then(|chunk| chunk.before.as_ref());
-        let before = before.or(self.first.as_ref().map(|first| &first.before));
+        let in_flight = self.in_flight.front().map(|chunk| (chunk.before.as_ref(), chunk.begun));
+        let next = in_flight.or(self.first.as_ref().map(|it| (Some(&it.before), it.written)));
+        let (before, begun) = next.unwrap_or_default();
         let reader = before.cloned().or_else(|| console.sink_snapshot(self.sink))?;
-        Some(LogPlace { reader, end: self.end })
+        let rests = self.changes_file || in_flight.is_none();
+        Some(LogPlace { reader, end: self.end, begun, rests })
     }
 
     /// The end of the file, if it is known, once the thread has finished its jobs.

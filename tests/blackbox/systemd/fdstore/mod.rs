@@ -3,6 +3,7 @@
 mod damage;
 mod ends;
 mod joins;
+mod kill_logs;
 mod kills;
 mod manager;
 mod relatives;
@@ -20,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         damage::cases(),
         manager::cases(),
         kills::cases(),
+        kill_logs::cases(),
         joins::cases(),
         relatives::cases(),
     ]
