@@ -59,7 +59,7 @@ class Reader(threading.Thread):
         self.start()
 
     def run(self):
-        while not self.is_done:
+        while True:
             if self.stalls is not None and self.stalls.is_set():
                 time.sleep(0.005)
                 continue
@@ -71,12 +71,16 @@ class Reader(threading.Thread):
             self.tail = (self.tail + data)[-400:]
             self.is_done = LAST in self.tail
 
-    def stream(self):
-        """What came, from the first line of the child on, without telnet's commands."""
+    def stream(self, first):
+        """What came, without telnet's commands, from there on to the end."""
         data = b"".join(self.parts)
         if self.is_telnet:
             data = re.sub(rb"\xff[\xfb-\xfe].", b"", data, flags=re.DOTALL)
-        return data[data.index(line(0)) : data.rindex(LAST) + len(LAST)]
+        return data[data.index(first) : data.rindex(LAST) + len(LAST)]
+
+    def forget(self):
+        """Goes on after the end, without what came before."""
+        self.parts, self.tail, self.is_done = [], b"", False
 
 
 def without_restarts(data):
