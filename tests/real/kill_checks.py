@@ -90,6 +90,11 @@ def without_restarts(data):
     return data.replace(notice, b""), count
 
 
+def goes_on(data, at, stream, place):
+    """Returns true if the data go on with the stream there, for several lines or to the end."""
+    return place <= len(stream) and data[at : at + PIECE] == stream[place : place + PIECE]
+
+
 def follow(name, data, stream, skips):
     """How many pieces came twice, and how many bytes were skipped, each skip announced."""
     at = place = twice = skipped = 0
@@ -104,11 +109,16 @@ def follow(name, data, stream, skips):
                 step //= 2
         if at == len(data):
             break
-        if skips and (notice := announced.match(data, at)):
-            at, place = notice.end(), place + int(notice[1])
-            skipped += int(notice[1])
-            if data[at : at + PIECE] != stream[place : place + PIECE]:
-                check(f"{name}: {notice[0]} counts exactly", False)
+        # The output that was skipped may begin as the notice of that does.
+        back = range(min(at, place, len(b"\r\n@@@ ")) + 1) if skips else ()
+        notices = [(notice, place - count) for count in back if (notice := announced.match(data, at - count))]
+        if notices:
+            ends = [(notice.end(), start + int(notice[1]), int(notice[1])) for notice, start in notices]
+            ends = [end for end in ends if goes_on(data, end[0], stream, end[1])]
+            if not ends:
+                check(f"{name}: {notices[0][0][0]} counts exactly", False)
+            at, place, count = ends[0]
+            skipped += count
             continue
         again = stream.rfind(data[at : at + PIECE], 0, place + PIECE - 1)
         if again < 0:
