@@ -304,7 +304,7 @@ class Check:
         written = sum(count for place, count in self.places.items()
                       if re.match("(main|next) thread after writev?|log thread (?!idle)", place))
         for reader in self.readers:
-            twice, _ = follow(reader.name, reader.stream(), stream, False)
+            twice, _ = follow(reader.name, reader.stream(line(0)), stream, False)
             check(f"{reader.name}: {twice} pieces twice, {written} kills after a write", twice <= written)
         check("no other child was started", int(open(STARTED).read()) == self.child)
         for place, count in sorted(self.places.items()):

@@ -59,7 +59,7 @@ class Reader(threading.Thread):
         self.start()
 
     def run(self):
-        while not self.is_done:
+        while True:
             if self.stalls is not None and self.stalls.is_set():
                 time.sleep(0.005)
                 continue
@@ -71,12 +71,16 @@ class Reader(threading.Thread):
             self.tail = (self.tail + data)[-400:]
             self.is_done = LAST in self.tail
 
-    def stream(self):
-        """What came, from the first line of the child on, without telnet's commands."""
+    def stream(self, first):
+        """What came, without telnet's commands, from there on to the end."""
         data = b"".join(self.parts)
         if self.is_telnet:
             data = re.sub(rb"\xff[\xfb-\xfe].", b"", data, flags=re.DOTALL)
-        return data[data.index(line(0)) : data.rindex(LAST) + len(LAST)]
+        return data[data.index(first) : data.rindex(LAST) + len(LAST)]
+
+    def forget(self):
+        """Goes on after the end, without what came before."""
+        self.parts, self.tail, self.is_done = [], b"", False
 
 
 def without_restarts(data):
@@ -84,6 +88,11 @@ def without_restarts(data):
     notice = b"\r\n" + RESTARTED
     count = data.count(RESTARTED)
     return data.replace(notice, b""), count
+
+
+def goes_on(data, at, stream, place):
+    """Returns true if the data go on with the stream there, for several lines or to the end."""
+    return place <= len(stream) and data[at : at + PIECE] == stream[place : place + PIECE]
 
 
 def follow(name, data, stream, skips):
@@ -100,11 +109,16 @@ def follow(name, data, stream, skips):
                 step //= 2
         if at == len(data):
             break
-        if skips and (notice := announced.match(data, at)):
-            at, place = notice.end(), place + int(notice[1])
-            skipped += int(notice[1])
-            if data[at : at + PIECE] != stream[place : place + PIECE]:
-                check(f"{name}: {notice[0]} counts exactly", False)
+        # The output that was skipped may begin as the notice of that does.
+        back = range(min(at, place, len(b"\r\n@@@ ")) + 1) if skips else ()
+        notices = [(notice, place - count) for count in back if (notice := announced.match(data, at - count))]
+        if notices:
+            ends = [(notice.end(), start + int(notice[1]), int(notice[1])) for notice, start in notices]
+            ends = [end for end in ends if goes_on(data, end[0], stream, end[1])]
+            if not ends:
+                check(f"{name}: {notices[0][0][0]} counts exactly", False)
+            at, place, count = ends[0]
+            skipped += count
             continue
         again = stream.rfind(data[at : at + PIECE], 0, place + PIECE - 1)
         if again < 0:
